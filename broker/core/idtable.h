@@ -1,0 +1,47 @@
+/*
+ * Fixed-size records under growing 64-bit ids: chunks of 256 ids, only chunks in use exist.
+ * Get and remove are O(1); a chunk is freed with its last record, so one old id pins 256 records,
+ * not everything that came after it. Chunks are visited in ascending order.
+ */
+#ifndef BROKER_CORE_IDTABLE_H
+#define BROKER_CORE_IDTABLE_H
+
+#include "broker/core/timer.h"
+
+#include <uthash.h>
+
+#define IDTABLE_CHUNK 256
+
+struct id_chunk {
+    uint64_t number;     /* id / IDTABLE_CHUNK */
+    uint32_t live;       /* records in use */
+    uint32_t used[IDTABLE_CHUNK / 32]; /* bitmap */
+    struct timer timer;  /* free for the owner's use (leases) */
+    void *owner;         /* likewise */
+    struct id_chunk *prev, *next; /* ascending */
+    UT_hash_handle hh;
+    _Alignas(16) unsigned char records[]; /* IDTABLE_CHUNK * record_size */
+};
+
+struct idtable {
+    struct id_chunk *hash;
+    struct id_chunk *first; /* utlist DL, ascending (ids are mostly added in order) */
+    struct id_chunk *cached;
+    uint32_t record_size; /* bytes */
+    uint64_t live;
+};
+
+void idtable_init(struct idtable *table, uint32_t record_size);
+void idtable_fini(struct idtable *table); /* timers must be disarmed */
+/* The record of id, NULL if absent. */
+void *idtable_get(struct idtable *table, uint64_t id);
+/* A zeroed record for id, which must be absent; *chunk (may be NULL) gets its chunk. */
+void *idtable_add(struct idtable *table, uint64_t id, struct id_chunk **chunk);
+/* Its chunk; NULL if the id's chunk does not exist. */
+struct id_chunk *idtable_chunk(struct idtable *table, uint64_t id);
+/* The id must be present. The chunk's timer must be disarmed by the caller when live is 1. */
+void idtable_remove(struct idtable *table, uint64_t id);
+/* Smallest id >= from that is present; false if none. */
+bool idtable_next(struct idtable *table, uint64_t from, uint64_t *id);
+
+#endif

@@ -1,0 +1,184 @@
+/*
+ * What the core's files call of each other: one block per file, private to broker/core.
+ * Every function here works within core_apply: core->effects is set, core->now_ms is the time.
+ */
+#ifndef BROKER_CORE_INTERNAL_H
+#define BROKER_CORE_INTERNAL_H
+
+#include "broker/core/state.h"
+
+/* The keyed hash of the core (XXH3 with the bootstrap key): tables, payloads, treap weights. */
+uint64_t core_hash(const struct core *core, const void *data, size_t size);
+
+/* ---- emit.c: appending effects -------------------------------------------------------------- */
+void emit_lock_lost(struct core *core, uint64_t session, struct slice name, uint64_t token,
+                    int code);
+void emit_lease_lost(struct core *core, uint64_t session, uint64_t tag);
+void emit_consumer_ended(struct core *core, uint64_t session, uint64_t channel, int code);
+/* Text is copied into the effects' arena; printf is not allowed in the core: pass pieces. */
+void emit_notice(struct core *core, const char *what, struct slice object);
+void emit_session_ended(struct core *core, uint64_t session, struct slice reason);
+/* Starts a DELIVER effect for `count` messages; fill the returned array at once. */
+struct delivered *emit_deliver(struct core *core, uint64_t session, uint64_t channel,
+                               const struct queue *queue, uint64_t first_tag, uint64_t first_token,
+                               uint64_t lease_ms, size_t count);
+
+/* ---- answers.c: replies, stored until seen -------------------------------------------------- */
+/*
+ * Registers the command's ids before it is applied. Repeats of old ids are answered from the store
+ * here. Returns how many ids at the end of the command are new (0: nothing to apply); the caller
+ * trims put.bodies and settle tags by the difference. Sends EPROTO without storing for a gap.
+ */
+uint64_t answers_begin(struct core *core, struct session *session, const struct command *command);
+void answer_plain(struct core *core, struct session *session, uint64_t first, uint64_t count);
+/* object: what the sentence names; empty: none. `why` static text, NULL: error_text(code). */
+void answer_error(struct core *core, struct session *session, uint64_t request, int code,
+                  const char *why, struct slice object);
+void answer_number(struct core *core, struct session *session, uint64_t request, uint64_t value);
+void answer_grant(struct core *core, struct session *session, uint64_t request, struct slice lock,
+                  uint64_t token, uint32_t depth);
+void answer_got(struct core *core, struct session *session, uint64_t request, uint64_t first_tag,
+                uint64_t count);
+void answer_fields(struct core *core, struct session *session, uint64_t request,
+                   struct slice fields);
+/* The request waits: the answer comes through the waiter. */
+void answer_wait(struct core *core, struct session *session, uint64_t request,
+                 struct waiter *waiter);
+void answers_seen(struct core *core, struct session *session, const struct cmd_seen *seen);
+void answers_fini(struct core *core, struct session *session);
+
+/* ---- waiter.c ------------------------------------------------------------------------------- */
+/* Makes a waiter in the session's list; arms its deadline. links: room for that many objects. */
+struct waiter *waiter_new(struct core *core, struct session *session, enum waiter_kind kind,
+                          uint64_t request, uint64_t timeout_ms, uint32_t links);
+/* May one more wait? STW_OK or STW_ELIMIT. */
+int waiter_check(const struct core *core, const struct session *session, uint64_t count);
+void waiter_link(struct waiter *waiter, uint32_t link, struct wait_link **list, void *object);
+/* Unlinks from every object and from the session, disarms, frees what it owns, frees it.
+ * Does not answer: the caller answers before (the waiter's request id is still valid then). */
+void waiter_free(struct core *core, struct waiter *waiter);
+/* Deadline passed: answers ETIMEOUT (EEMPTY never: that is for try) and frees. */
+void waiter_timeout(struct core *core, struct waiter *waiter);
+/* Ends a waiter with an error. */
+void waiter_fail(struct core *core, struct waiter *waiter, int code);
+
+/* ---- message.c, fifo.c ---------------------------------------------------------------------- */
+struct message *message_new(struct core *core, struct queue *queue, struct slice body);
+struct message_ext *message_extend(struct core *core, struct message *message);
+void message_free(struct core *core, struct message *message);
+struct slice message_body(const struct message *message);
+uint64_t message_cost(const struct message *message);
+/* The delivery's or peek's description; fields go to the effects' arena. */
+void message_describe(struct core *core, const struct message *message, struct delivered *out);
+void fifo_push(struct fifo *fifo, struct message *message);
+struct message *fifo_pop(struct fifo *fifo); /* NULL when empty */
+struct message *fifo_at(const struct fifo *fifo, size_t k);
+void fifo_fini(struct fifo *fifo);
+
+/* ---- queue*.c: apply one command each ------------------------------------------------------- */
+struct queue *queue_find(const struct core *core, struct slice name); /* NULL: none */
+/* Finds or makes. NULL with *code set (EINVAL for a bad name, ELIMIT). */
+struct queue *queue_get_or_create(struct core *core, struct slice name, int *code);
+void queue_apply_put(struct core *core, struct session *session, uint64_t request,
+                     const struct cmd_put *put, bool many);
+void queue_apply_get(struct core *core, struct session *session, uint64_t request,
+                     const struct cmd_get *get);
+void queue_apply_consume(struct core *core, struct session *session, uint64_t request,
+                         const struct cmd_get *get);
+void queue_apply_unconsume(struct core *core, struct session *session, uint64_t request,
+                           uint64_t channel);
+void queue_apply_credit(struct core *core, struct session *session,
+                        const struct cmd_credit *credit);
+void queue_apply_declare(struct core *core, struct session *session, uint64_t request,
+                         const struct cmd_queue *declare);
+void queue_apply_alter(struct core *core, struct session *session, uint64_t request,
+                       const struct cmd_queue *alter);
+/* DELETE PURGE PAUSE RESUME SHUTDOWN SHOW PEEK REDRIVE LIST JOIN */
+void queue_apply_admin(struct core *core, struct session *session, const struct command *command);
+/* Serves waiters of the queue within core->work; leaves it in core->pumps if work is left. */
+void queue_pump(struct core *core, struct queue *queue);
+/* Removes a queue that nothing refers to any more, or arms its idle timer. */
+void queue_settle_life(struct core *core, struct queue *queue);
+void queue_timer_idle(struct core *core, struct queue *queue);
+void queue_timer_dedup(struct core *core, struct queue *queue);
+void message_timer(struct core *core, struct message_ext *ext);
+/* One slice of cut-off content; false when there is none left. */
+bool trash_slice(struct core *core);
+/* One slice of a redrive under way; false when there is none. */
+bool redrive_slice(struct core *core);
+
+/* ---- lease.c -------------------------------------------------------------------------------- */
+/* ACK NACK RELEASE REJECT RENEW */
+void lease_apply_settle(struct core *core, struct session *session, const struct command *command);
+/* Takes up to max messages off the queue and leases them: one DELIVER effect.
+ * Returns how many; *first_tag gets the first tag. */
+size_t lease_deliver(struct core *core, struct session *session, struct queue *queue,
+                     struct waiter *consumer, uint64_t channel, size_t max, uint64_t lease_ms,
+                     bool auto_ack, uint64_t *first_tag);
+void lease_timer(struct core *core, struct session *session, struct id_chunk *chunk);
+/* Gives up to core->work leases of an ending session back; false when none is left. */
+bool lease_return_slice(struct core *core, struct session *session);
+/* The answer of a get was seen: acknowledges those of its tags that are auto_ack. */
+void lease_seen(struct core *core, struct session *session, uint64_t first_tag, uint64_t count);
+/* A get's answer again: DELIVER effects for the tags that are still leased; false if any is not. */
+bool lease_redeliver(struct core *core, struct session *session, uint64_t channel,
+                     uint64_t first_tag, uint64_t count);
+/* Streamed deliveries after last_tag again (a resumed session). */
+void lease_resume(struct core *core, struct session *session, uint64_t last_tag);
+/* A cancelled get: gives its tags back, uncounted. */
+void lease_cancel(struct core *core, struct session *session, uint64_t first_tag, uint64_t count);
+/* LEADER_START, CLOCK_GAP: every lease gets at least its full time from now. */
+void lease_refresh_all(struct core *core, struct session *session);
+
+/* ---- lock.c --------------------------------------------------------------------------------- */
+/* ACQUIRE UNLOCK LOCK_RENEW LOCK_BREAK LOCK_SHOW LOCK_LIST */
+void lock_apply(struct core *core, struct session *session, const struct command *command);
+void lock_timer_holder(struct core *core, struct holder *holder);
+void lock_timer_idle(struct core *core, struct lock *lock);
+/* A waiter left the lock's list (time-out, cancel): passes on what is free. */
+void lock_waiter_left(struct core *core, struct lock *lock);
+/* Gives one held lock of an ending session on; false when none is left. */
+bool lock_return_one(struct core *core, struct session *session);
+/* A cancelled acquire that had been granted: released if (session, token) still holds it. */
+void lock_cancel(struct core *core, struct session *session, struct slice name, uint64_t token);
+void lock_refresh_all(struct core *core, struct session *session);
+
+/* ---- session.c ------------------------------------------------------------------------------ */
+struct session *session_find(const struct core *core, uint64_t id);
+void session_apply_open(struct core *core, const struct cmd_open *open);
+void session_apply_resume(struct core *core, const struct cmd_resume *resume);
+/* Marks it ending: gone for its client at once, its things go back in slices. */
+void session_end(struct core *core, struct session *session, struct slice reason);
+/* One slice of the sessions that are ending; false when there is none. */
+bool session_end_slice(struct core *core);
+/* CANCEL SESSION_LIST SESSION_SHOW SESSION_KILL STAT */
+void session_apply_admin(struct core *core, struct session *session,
+                         const struct command *command);
+
+/* ---- name.c --------------------------------------------------------------------------------- */
+/* STW_OK or STW_EINVAL: UTF-8, 1..255 bytes, no control characters. `internal` allows '$'. */
+int name_check(struct slice name);
+void name_set(struct name *name, struct slice text);
+static inline struct slice name_slice(const struct name *name)
+{
+    return slice_of(name->text, name->size);
+}
+
+/* ---- snapshot: each file writes and reads its own kind -------------------------------------- */
+void queues_save(const struct core *core, struct buf *out);
+bool queues_load(struct core *core, struct reader *in);
+void sessions_save(const struct core *core, struct buf *out); /* with waiters, leases, answers */
+bool sessions_load(struct core *core, struct reader *in);
+void locks_save(const struct core *core, struct buf *out);
+bool locks_load(struct core *core, struct reader *in);
+void message_save(const struct message *message, struct buf *out);
+struct message *message_load(struct core *core, struct reader *in); /* NULL: malformed */
+void trash_save(const struct core *core, struct buf *out);
+bool trash_load(struct core *core, struct reader *in);
+
+/* ---- check ---------------------------------------------------------------------------------- */
+void queues_check(const struct core *core);
+void sessions_check(const struct core *core);
+void locks_check(const struct core *core);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * A growable byte buffer. Grows by doubling; out of memory aborts. Not thread-safe.
+ * Integers are little-endian here (the core's own encoding); the wire has its own codec.
+ */
+#ifndef COMMON_BASE_BUF_H
+#define COMMON_BASE_BUF_H
+
+#include "common/base/slice.h"
+
+struct buf {
+    uint8_t *data;
+    size_t size;     /* bytes used */
+    size_t capacity; /* bytes allocated */
+};
+
+/* An empty buffer; allocates nothing. {0} is valid too. */
+void buf_init(struct buf *buf);
+
+/* Frees the bytes; the buffer is empty and usable again. */
+void buf_fini(struct buf *buf);
+
+/* Forgets the content, keeps the memory. */
+void buf_clear(struct buf *buf);
+
+/* Makes room for `more` bytes and returns where to write them; add to buf->size afterwards. */
+uint8_t *buf_reserve(struct buf *buf, size_t more);
+
+void buf_add(struct buf *buf, const void *data, size_t size);
+void buf_u8(struct buf *buf, uint8_t value);
+void buf_u16(struct buf *buf, uint16_t value);
+void buf_u32(struct buf *buf, uint32_t value);
+void buf_u64(struct buf *buf, uint64_t value);
+
+/* u32 size, then the bytes. */
+void buf_slice(struct buf *buf, struct slice value);
+
+static inline struct slice buf_view(const struct buf *buf)
+{
+    return slice_of(buf->data, buf->size);
+}
+
+/* Bounds-checked forward reader over a slice: any read past the end sets `failed` and gives 0. */
+struct reader {
+    const uint8_t *at;
+    const uint8_t *end;
+    bool failed;
+};
+
+void reader_init(struct reader *reader, struct slice input);
+uint8_t reader_u8(struct reader *reader);
+uint16_t reader_u16(struct reader *reader);
+uint32_t reader_u32(struct reader *reader);
+uint64_t reader_u64(struct reader *reader);
+
+/* Borrowed from the input; empty when failed. */
+struct slice reader_slice(struct reader *reader);
+
+/* `size` raw bytes, borrowed; empty when failed. */
+struct slice reader_raw(struct reader *reader, size_t size);
+
+/* true when nothing failed and nothing is left. */
+bool reader_done(const struct reader *reader);
+
+#endif

@@ -1,0 +1,158 @@
+/*
+ * Every limit of Steward, with its unit and the reason for its value.
+ * docs/protocol.md and docs/operations.md quote these; tests/tidy checks that each says its unit.
+ */
+#ifndef COMMON_BASE_LIMITS_H
+#define COMMON_BASE_LIMITS_H
+
+/* bytes: longest name of a queue, lock or semaphore; fits a length byte and a screen line */
+#define LIMIT_NAME_BYTES 255
+
+/* bytes: largest body by default (configurable up to LIMIT_BODY_CEILING_BYTES) */
+#define LIMIT_BODY_BYTES (1024 * 1024)
+
+/* bytes: no configuration allows larger bodies; a body is handled whole in memory */
+#define LIMIT_BODY_CEILING_BYTES (256 * 1024 * 1024)
+
+/* bytes: from here a body travels as the packet's second frame, without another copy */
+#define LIMIT_BODY_FRAME_BYTES (64 * 1024)
+
+/* bytes: up to here bodies are copied into slabs; above, each has a refcounted block of its own */
+#define LIMIT_BODY_SLAB_BYTES 4096
+
+/* bytes: target size of a packet's first frame; larger gains less than 15 % in throughput */
+#define LIMIT_PACKET_BYTES (256 * 1024)
+
+/* bytes: a first frame larger than this is refused: target plus one record that just did not fit */
+#define LIMIT_PACKET_CEILING_BYTES (1024 * 1024)
+
+/* count: bodies in one atomic put, messages of one get, tags of one ack: work units per command */
+#define LIMIT_BATCH 1024
+
+/* count: units of work of one command or tick; the rest goes on in further ticks */
+#define LIMIT_WORK_UNITS 1024
+
+/* count: queues one get or consumer may name; each costs a link in that queue's waiter list */
+#define LIMIT_GET_QUEUES 64
+
+/* count: string headers of one message */
+#define LIMIT_HEADERS 16
+
+/* bytes: all headers of one message together, names and values; they are small by contract */
+#define LIMIT_HEADER_BYTES 4096
+
+/* bytes: a reason given with nack or reject, kept in the dead-letter record */
+#define LIMIT_REASON_BYTES 255
+
+/* bytes: longest dedup id */
+#define LIMIT_DEDUP_ID_BYTES 128
+
+/* count: dedup ids remembered per queue; the oldest is forgotten first, before its window ends */
+#define LIMIT_DEDUP_IDS 100000
+
+/* milliseconds: dedup window of a queue that declares none: 5 minutes, longer than any retry */
+#define LIMIT_DEDUP_WINDOW_MS 300000
+
+/* milliseconds: longest time-out, delay, lease or window: a year; keeps sums far from overflow */
+#define LIMIT_DURATION_MS (366ULL * 24 * 3600 * 1000)
+
+/* milliseconds: lease of a delivery when neither queue nor get says otherwise */
+#define LIMIT_LEASE_MS 30000
+
+/* milliseconds: shortest lease; below it network jitter alone loses leases */
+#define LIMIT_LEASE_MIN_MS 100
+
+/* count: open sessions of one manager */
+#define LIMIT_SESSIONS 65536
+
+/* count: queues of one manager */
+#define LIMIT_QUEUES 1000000
+
+/* count: locks and semaphores of one manager, together */
+#define LIMIT_LOCKS 1000000
+
+/* count: waiting requests of one session (blocked gets, puts, acquires, joins, consumers) */
+#define LIMIT_WAITERS_SESSION 65536
+
+/* count: waiting requests of the whole manager */
+#define LIMIT_WAITERS 1000000
+
+/* count: leases and locks one session may hold at once */
+#define LIMIT_HELD_SESSION 4000000
+
+/* count: requests answered or waiting whose answer the client has not confirmed having seen */
+#define LIMIT_ANSWERS_SESSION 1048576
+
+/* bytes: stored answers with content (get, stat, peek) of one session */
+#define LIMIT_ANSWER_BYTES_SESSION (64 * 1024 * 1024)
+
+/* bytes: one structured answer (a page of a list, a peek); longer ones are paged */
+#define LIMIT_RESULT_BYTES (192 * 1024)
+
+/* count: rows of one page of a list or peek */
+#define LIMIT_PAGE_ROWS 1000
+
+/* count: permits of a semaphore */
+#define LIMIT_PERMITS 1000000
+
+/* count: depth to which one holder may re-enter a lock */
+#define LIMIT_LOCK_DEPTH 65535
+
+/* bytes: host and program name in HELLO */
+#define LIMIT_INFO_BYTES 255
+
+/* milliseconds: a session ends after this silence unless HELLO asks otherwise */
+#define LIMIT_SESSION_TTL_MS 10000
+
+/* milliseconds: shortest session time-to-live a client may ask for */
+#define LIMIT_SESSION_TTL_MIN_MS 500
+
+/* milliseconds: longest session time-to-live a client may ask for: one hour */
+#define LIMIT_SESSION_TTL_MAX_MS 3600000
+
+/* milliseconds: a session ends this long after its connection closed, unless HELLO says else */
+#define LIMIT_SESSION_GRACE_MS 2000
+
+/* bytes: a session's secret (128 bits, from the kernel's random source) */
+#define LIMIT_SECRET_BYTES 16
+
+/* milliseconds: an idle object that was created on first use is collected after this time */
+#define LIMIT_IDLE_COLLECT_MS 60000
+
+/* milliseconds: a message that its full dead-letter queue refused is tried again after this */
+#define LIMIT_DEAD_LETTER_RETRY_MS 1000
+
+/* bytes: memory ceiling of queued content by default: puts are refused above it */
+#define LIMIT_MEMORY_BYTES (8ULL * 1024 * 1024 * 1024)
+
+/* count: messages a consumer gets in one turn before the next consumer of the queue is served */
+#define LIMIT_DELIVER_RUN 256
+
+/* count: credit of a streaming consumer by default, in messages; fewer costs a third of speed */
+#define LIMIT_CREDIT_MESSAGES 4096
+
+/* bytes: credit of a streaming consumer by default */
+#define LIMIT_CREDIT_BYTES (16 * 1024 * 1024)
+
+/* count: nesting of msgpack containers in a record */
+#define LIMIT_DEPTH 8
+
+/* count: objects in one packet, before any is decoded: one byte each at least */
+#define LIMIT_OBJECTS (512 * 1024)
+
+/* bytes: packets kept for a client that does not read; then its session ends */
+#define LIMIT_OUTBOX_BYTES (64 * 1024 * 1024)
+
+/* milliseconds: a client flushes its pending packet after this time even if nobody blocks */
+#define LIMIT_FLUSH_MS 1
+
+/* count: requests in flight per connection before puts block in the library */
+#define LIMIT_IN_FLIGHT 65536
+
+/* milliseconds: a gap of the manager's own loop longer than this is a pause of the manager */
+#define LIMIT_CLOCK_GAP_MS 1000
+
+/* port: the default TCP port */
+#define LIMIT_DEFAULT_PORT 5757
+
+#endif

@@ -1,0 +1,69 @@
+/* Numbers and words of the wire protocol: see docs/protocol.md, which is the authority. */
+#ifndef COMMON_WIRE_PROTOCOL_H
+#define COMMON_WIRE_PROTOCOL_H
+
+#define WIRE_VERSION_MIN 1
+#define WIRE_VERSION_MAX 1
+
+/* Feature bits of HELLO and WELCOME. */
+#define WIRE_FEATURE_FRAMES 1u
+#define WIRE_FEATURES WIRE_FEATURE_FRAMES
+
+enum wire_op {
+    /* client to manager */
+    WIRE_HELLO = 1,
+    WIRE_LEAVE = 2,
+    WIRE_SEEN = 3,
+    WIRE_HANDED = 4,
+    WIRE_CREDIT = 5,
+    WIRE_PUTS = 16,
+    WIRE_PUT = 17,
+    WIRE_GET = 18,
+    WIRE_CONSUME = 19,
+    WIRE_UNCONSUME = 20,
+    WIRE_ACK = 21,
+    WIRE_NACK = 22,
+    WIRE_RELEASE = 23,
+    WIRE_REJECT = 24,
+    WIRE_RENEW = 25,
+    WIRE_CANCEL = 26,
+    WIRE_ACQUIRE = 32,
+    WIRE_UNLOCK = 33,
+    WIRE_LOCK_RENEW = 34,
+    WIRE_LOCK_BREAK = 35,
+    WIRE_LOCK_SHOW = 36,
+    WIRE_LOCK_LIST = 37,
+    WIRE_QUEUE_DECLARE = 48,
+    WIRE_QUEUE_ALTER = 49,
+    WIRE_QUEUE_DELETE = 50,
+    WIRE_QUEUE_PURGE = 51,
+    WIRE_QUEUE_PAUSE = 52,
+    WIRE_QUEUE_RESUME = 53,
+    WIRE_QUEUE_SHUTDOWN = 54,
+    WIRE_QUEUE_PEEK = 55,
+    WIRE_QUEUE_REDRIVE = 56,
+    WIRE_QUEUE_SHOW = 57,
+    WIRE_QUEUE_LIST = 58,
+    WIRE_QUEUE_JOIN = 59,
+    WIRE_SESSION_LIST = 64,
+    WIRE_SESSION_SHOW = 65,
+    WIRE_SESSION_KILL = 66,
+    WIRE_STAT = 67,
+    /* manager to client */
+    WIRE_WELCOME = 128,
+    WIRE_REDIRECT = 129,
+    WIRE_BYE = 130,
+    WIRE_RECEIPT = 131,
+    WIRE_FAILED = 132,
+    WIRE_NUMBER = 133,
+    WIRE_GRANT = 134,
+    WIRE_GOT = 135,
+    WIRE_ROWS = 136,
+    WIRE_DELIVER = 137,
+    WIRE_DELIVER_ONE = 138,
+    WIRE_LEASE_LOST = 139,
+    WIRE_LOCK_LOST = 140,
+    WIRE_CONSUMER_ENDED = 141
+};
+
+#endif
