@@ -75,19 +75,24 @@ struct effect {
                           SESSION_ENDED, NOTICE, LOCK_LOST: see above */
 };
 
+struct effects_block; /* of the arena */
+
 /* The list; owned by the caller, reused from one apply to the next. {0} is valid. */
 struct effects {
     struct effect *items;
     size_t count;
     size_t capacity;
-    struct delivered *messages; /* arena of DELIVER runs */
-    size_t messages_count;
-    size_t messages_capacity;
-    struct buf bytes; /* arena of texts and fields */
+    /* Arena of DELIVER runs, texts and fields: blocks that never move. */
+    struct effects_block *blocks;
+    struct effects_block *current;
 };
 
 /* Forgets the effects, keeps the memory. core_apply calls it first. */
 void effects_clear(struct effects *effects);
 void effects_fini(struct effects *effects);
+/* `size` bytes, 16-byte aligned, uninitialised, at one place until effects_clear. */
+void *effects_alloc(struct effects *effects, size_t size);
+/* A zeroed effect at the end of the list; the pointer is good until the next one. */
+struct effect *effects_add(struct effects *effects, enum effect_kind kind);
 
 #endif

@@ -37,6 +37,11 @@ void idtable_fini(struct idtable *table); /* timers must be disarmed */
 void *idtable_get(struct idtable *table, uint64_t id);
 /* A zeroed record for id, which must be absent; *chunk (may be NULL) gets its chunk. */
 void *idtable_add(struct idtable *table, uint64_t id, struct id_chunk **chunk);
+/*
+ * Runs, for the hot path: as many zeroed records for first, first + 1, ... as fit in one chunk, at
+ * most count; they lie one behind the other. *added says how many. All must be absent.
+ */
+void *idtable_add_run(struct idtable *table, uint64_t first, uint64_t count, uint64_t *added);
 /* Its chunk; NULL if the id's chunk does not exist. */
 struct id_chunk *idtable_chunk(struct idtable *table, uint64_t id);
 /* The id must be present. The chunk's timer must be disarmed by the caller when live is 1. */

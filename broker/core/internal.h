@@ -15,6 +15,8 @@ void emit_lock_lost(struct core *core, uint64_t session, struct slice name, uint
                     int code);
 void emit_lease_lost(struct core *core, uint64_t session, uint64_t tag);
 void emit_consumer_ended(struct core *core, uint64_t session, uint64_t channel, int code);
+/* A copy of the bytes in the effects' arena: stays where it is while the effects live. */
+struct slice emit_bytes(struct core *core, struct slice bytes);
 /* Text is copied into the effects' arena; printf is not allowed in the core: pass pieces. */
 void emit_notice(struct core *core, const char *what, struct slice object);
 void emit_session_ended(struct core *core, uint64_t session, struct slice reason);
@@ -48,18 +50,32 @@ void answers_seen(struct core *core, struct session *session, const struct cmd_s
 void answers_fini(struct core *core, struct session *session);
 
 /* ---- waiter.c ------------------------------------------------------------------------------- */
+/*
+ * The session's limits may end it inside answer_* or emit_*: then session->ending is set, nothing
+ * is freed before the slice, and effects for it are dropped. A pump that meets a waiter whose
+ * session is ending frees it (waiter_free) and goes on to the next.
+ */
 /* Makes a waiter in the session's list; arms its deadline. links: room for that many objects. */
 struct waiter *waiter_new(struct core *core, struct session *session, enum waiter_kind kind,
                           uint64_t request, uint64_t timeout_ms, uint32_t links);
 /* May one more wait? STW_OK or STW_ELIMIT. */
 int waiter_check(const struct core *core, const struct session *session, uint64_t count);
+/* Appends link number `link` to the object's list and counts it there by the waiter's kind
+ * (getters_count, consumers_count for CONSUME alone, putters_count, joiners_count; lock:
+ * waiters_count). A CONSUME counts in both getters_count and consumers_count. */
 void waiter_link(struct waiter *waiter, uint32_t link, struct wait_link **list, void *object);
+/* Takes one link out again and counts down; the link's object is NULL afterwards. */
+void waiter_unlink(struct waiter *waiter, uint32_t link);
 /* Unlinks from every object and from the session, disarms, frees what it owns, frees it.
- * Does not answer: the caller answers before (the waiter's request id is still valid then). */
+ * Does not answer: the caller answers before (the waiter's request id is still valid then).
+ * Touches the life of no object and pumps nothing: a caller in the queue files does that. */
 void waiter_free(struct core *core, struct waiter *waiter);
-/* Deadline passed: answers ETIMEOUT (EEMPTY never: that is for try) and frees. */
+/* As waiter_free, for a waiter that gave up (deadline, cancel, end of its session): then puts
+ * queues whose putter left into core->pumps and calls queue_settle_life or lock_waiter_left. */
+void waiter_leave(struct core *core, struct waiter *waiter);
+/* Deadline passed: answers ETIMEOUT (EEMPTY never: that is for try) and leaves. */
 void waiter_timeout(struct core *core, struct waiter *waiter);
-/* Ends a waiter with an error. */
+/* Ends a waiter with an error: answers, then waiter_free. */
 void waiter_fail(struct core *core, struct waiter *waiter, int code);
 
 /* ---- message.c, fifo.c ---------------------------------------------------------------------- */
@@ -76,6 +92,9 @@ struct message *fifo_at(const struct fifo *fifo, size_t k);
 void fifo_fini(struct fifo *fifo);
 
 /* ---- queue*.c: apply one command each ------------------------------------------------------- */
+/* core_new: slab, order of names. core_destroy: queues, trash, slab (after the sessions). */
+void queues_init(struct core *core);
+void queues_fini(struct core *core);
 struct queue *queue_find(const struct core *core, struct slice name); /* NULL: none */
 /* Finds or makes. NULL with *code set (EINVAL for a bad name, ELIMIT). */
 struct queue *queue_get_or_create(struct core *core, struct slice name, int *code);
@@ -108,6 +127,12 @@ bool trash_slice(struct core *core);
 bool redrive_slice(struct core *core);
 
 /* ---- lease.c -------------------------------------------------------------------------------- */
+/*
+ * Timers: the tick disarms a timer before it calls its *_timer function. The owner of a chunk of
+ * leases (chunk->owner) is its session: set it when the chunk's timer is armed.
+ */
+/* core_destroy, and a broken snapshot: frees leases and their messages, disarms, effects nothing. */
+void leases_fini(struct core *core, struct session *session);
 /* ACK NACK RELEASE REJECT RENEW */
 void lease_apply_settle(struct core *core, struct session *session, const struct command *command);
 /* Takes up to max messages off the queue and leases them: one DELIVER effect.
@@ -175,10 +200,19 @@ void message_save(const struct message *message, struct buf *out);
 struct message *message_load(struct core *core, struct reader *in); /* NULL: malformed */
 void trash_save(const struct core *core, struct buf *out);
 bool trash_load(struct core *core, struct reader *in);
+void leases_save(const struct session *session, struct buf *out); /* called by sessions_save */
+bool leases_load(struct core *core, struct session *session, struct reader *in);
+/*
+ * Order: queues (with indexes, free stack), trash, sessions (with leases, waiters and the order of
+ * each queue's wait lists), locks, then core.c writes the orders of pumps, endings, redrives.
+ * What is borrowed by a later part (wait lists and their counts, pumping) is left to that part.
+ * Timers keep their numbers (timer_rearm). After a failed load core_destroy must be safe.
+ */
 
 /* ---- check ---------------------------------------------------------------------------------- */
 void queues_check(const struct core *core);
 void sessions_check(const struct core *core);
 void locks_check(const struct core *core);
+void leases_check(const struct core *core, const struct session *session); /* by sessions_check */
 
 #endif

@@ -181,6 +181,9 @@ struct waiter {
     struct timer timer; /* not armed: no deadline */
     uint64_t timeout_ms; /* as asked: full time again after LEADER_START and CLOCK_GAP */
     struct waiter *prev, *next; /* session->waiters (CONSUME: session->consumers) */
+    struct waiter *redrive_prev, *redrive_next; /* REDRIVE: core->redrives, when in it */
+    bool redriving;   /* REDRIVE: in core->redrives */
+    uint32_t ordinal; /* scratch of core_snapshot */
     uint64_t lease_ms;        /* GET, CONSUME (SETTING_DEFAULT); ACQUIRE (0: none) */
     uint64_t credit_messages; /* CONSUME */
     int64_t credit_bytes;     /* CONSUME: the last message may overdraw it */
@@ -230,8 +233,7 @@ struct stored {
     int16_t code;
     uint64_t value, value2;
     uint64_t first_tag; /* REPLY_GOT: value tags from here */
-    struct name object; /* REPLY_GRANT: which lock, for CANCEL */
-    uint32_t size;      /* bytes of data: fields, or the sentence of an error */
+    uint32_t size; /* bytes of data: fields, an error's sentence, or the lock's name of a grant */
     uint8_t data[];
 };
 
@@ -267,6 +269,7 @@ struct holder {
     struct timer timer;
     struct holder *prev, *next;                 /* lock->holders */
     struct holder *session_prev, *session_next; /* session->holders */
+    UT_hash_handle hh;                          /* core->holders, by token */
 };
 
 struct lock {
@@ -276,12 +279,21 @@ struct lock {
     uint64_t holders_count;
     struct wait_link *waiters; /* FIFO */
     uint64_t waiters_count;
+    uint64_t break_before; /* holders with smaller tokens were broken; they go in slices */
+    bool pumping;          /* in core->lock_pumps */
+    struct lock *pump_prev, *pump_next;
     uint64_t acquired, contended, broken; /* counters */
     uint64_t created_ms;
     struct timer idle_timer;
     struct order_node by_name;
     UT_hash_handle hh;
     struct name name;
+};
+
+/* Sums over all queues, kept up to date by the queue files: the STAT row. */
+struct totals {
+    uint64_t ready, delayed, leased, unfinished;
+    struct queue_counters counters;
 };
 
 /* ---- the core ------------------------------------------------------------------------------- */
@@ -294,7 +306,9 @@ struct core {
     uint64_t next_token; /* of locks and deliveries alike */
     struct timers timers;
     struct slab *slab;
-    uint64_t bytes; /* see core_bytes */
+    uint64_t bytes;       /* of messages, queues, leases; core_bytes adds both */
+    uint64_t bookkeeping; /* of sessions, answers, waiters, locks, holders */
+    struct totals totals;
     struct session *sessions;
     struct queue *queues_hash; /* by name */
     struct order queue_names;
@@ -304,14 +318,17 @@ struct core {
     uint32_t free_count;
     struct lock *locks;
     struct order lock_names;
+    struct holder *holders; /* hash by token */
+    struct lock *lock_pumps; /* locks with waiters to serve or holders to break */
     uint64_t waiters_count;
     struct queue *pumps;     /* queues with work left */
     struct session *endings; /* sessions whose things are still being given back */
     struct trash *trash;
-    struct waiter *redrives; /* not in a session list while here? see redrive.c */
+    struct waiter *redrives; /* redrives under way, by redrive_prev and redrive_next */
     uint32_t work;           /* units left in this apply */
     struct effects *effects; /* of the apply under way */
     uint64_t commands;       /* applied */
+    struct buf scratch;      /* of answers_begin: encodings to be hashed */
 };
 
 #endif
