@@ -4,7 +4,8 @@
  *
  * Writer and forward reader are our own because msgpack-c's unpacker costs 51 to 200 ns a record
  * and allocates by declared length; records that carry maps go through msgpack-c, after the scan.
- * Pure functions of their arguments; any thread.
+ * The short cases of the hot functions are inline (codec_inline.h), the rest is in codec.c and
+ * codec_scan.c. Pure functions of their arguments; any thread.
  */
 #ifndef COMMON_WIRE_CODEC_H
 #define COMMON_WIRE_CODEC_H
@@ -12,15 +13,15 @@
 #include "common/base/buf.h"
 
 /* ---- writing: appends to a buf; out of memory aborts ---- */
-void wire_write_array(struct buf *out, uint32_t count);
-void wire_write_map(struct buf *out, uint32_t count);
-void wire_write_uint(struct buf *out, uint64_t value); /* shortest encoding */
-void wire_write_nil(struct buf *out);
-void wire_write_bool(struct buf *out, bool value);
+static inline void wire_write_array(struct buf *out, uint32_t count);
+static inline void wire_write_map(struct buf *out, uint32_t count);
+static inline void wire_write_uint(struct buf *out, uint64_t value); /* shortest encoding */
+static inline void wire_write_nil(struct buf *out);
+static inline void wire_write_bool(struct buf *out, bool value);
 void wire_write_str(struct buf *out, struct slice value);
-void wire_write_bin(struct buf *out, struct slice value);
+static inline void wire_write_bin(struct buf *out, struct slice value);
 /* value, or nil if it is UINT64_MAX */
-void wire_write_uint_or_nil(struct buf *out, uint64_t value);
+static inline void wire_write_uint_or_nil(struct buf *out, uint64_t value);
 /* The header [number, seen]. */
 void wire_write_header(struct buf *out, uint64_t number, uint64_t seen);
 
@@ -35,24 +36,26 @@ struct wire_reader {
 };
 
 void wire_reader_init(struct wire_reader *in, struct slice input);
-bool wire_reader_done(const struct wire_reader *in); /* nothing left and nothing failed */
+/* nothing left and nothing failed */
+static inline bool wire_reader_done(const struct wire_reader *in);
 /* Element count; fails if it is larger than the bytes left. */
-uint32_t wire_read_array(struct wire_reader *in);
+static inline uint32_t wire_read_array(struct wire_reader *in);
 uint32_t wire_read_map(struct wire_reader *in);
-uint64_t wire_read_uint(struct wire_reader *in);
-bool wire_read_bool(struct wire_reader *in);
-struct slice wire_read_str(struct wire_reader *in); /* borrowed from the input */
-struct slice wire_read_bin(struct wire_reader *in); /* borrowed from the input */
+/* Signed encodings (0xd0 to 0xd3 and the negative fixint) fail, whatever they hold. */
+static inline uint64_t wire_read_uint(struct wire_reader *in);
+static inline bool wire_read_bool(struct wire_reader *in);
+static inline struct slice wire_read_str(struct wire_reader *in); /* borrowed from the input */
+static inline struct slice wire_read_bin(struct wire_reader *in); /* borrowed from the input */
 /* UINT64_MAX for nil. A written UINT64_MAX fails. */
-uint64_t wire_read_uint_or_nil(struct wire_reader *in);
+static inline uint64_t wire_read_uint_or_nil(struct wire_reader *in);
 /* true and consumed if the next value is nil. */
-bool wire_read_nil(struct wire_reader *in);
+static inline bool wire_read_nil(struct wire_reader *in);
 /* The whole next value, undecoded, borrowed: checks depth <= LIMIT_DEPTH, counts, no ext/float. */
 struct slice wire_read_value(struct wire_reader *in);
 /* Skips one value with the same checks. */
 void wire_skip(struct wire_reader *in);
 /* Fails the reader (for callers that find a wrong value). */
-void wire_fail(struct wire_reader *in);
+static inline void wire_fail(struct wire_reader *in);
 
 /*
  * Bounded pre-scan of a whole frame: well-formed values to the very end, depth <= LIMIT_DEPTH,
@@ -60,5 +63,10 @@ void wire_fail(struct wire_reader *in);
  * 0 or STW_EPROTO. Nothing is allocated.
  */
 int wire_scan(struct slice frame);
+
+/* true if the bytes are well-formed UTF-8 (no surrogates, no overlong forms, up to U+10FFFF). */
+bool wire_utf8(struct slice text);
+
+#include "common/wire/codec_inline.h"
 
 #endif
