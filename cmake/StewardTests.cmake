@@ -110,11 +110,13 @@ foreach(dir sim fuzz integration bench)
 endforeach()
 
 # ---- tidy: the house's own rules ----------------------------------------------------------------------------------
-find_program(STW_PYTHON python3 REQUIRED)
+find_program(STW_PYTHON python3)
 set(tidy "${CMAKE_SOURCE_DIR}/tests/tidy")
-add_test(NAME tidy COMMAND "${STW_PYTHON}" -B "${tidy}/tidy.py" --root "${CMAKE_SOURCE_DIR}")
-add_test(NAME tidy_self COMMAND "${STW_PYTHON}" -B "${tidy}/tidy.py" --self-test)
-set_tests_properties(tidy tidy_self PROPERTIES TIMEOUT 60 LABELS tidy)
+if(STW_PYTHON)
+  add_test(NAME tidy COMMAND "${STW_PYTHON}" -B "${tidy}/tidy.py" --root "${CMAKE_SOURCE_DIR}")
+  add_test(NAME tidy_self COMMAND "${STW_PYTHON}" -B "${tidy}/tidy.py" --self-test)
+  set_tests_properties(tidy tidy_self PROPERTIES TIMEOUT 60 LABELS tidy)
+endif()
 
 # steward_purity(LIBRARY [DEPENDENCY...]): LIBRARY uses what tests/tidy/LIBRARY_symbols.allow lists, and no more.
 function(steward_purity library)
@@ -139,7 +141,7 @@ if(TARGET base)
            COMMAND sh "${tidy}/purity.sh" "${CMAKE_NM}" "${tidy}/core_symbols.allow" $<TARGET_FILE:base>)
   set_tests_properties(purity_self PROPERTIES TIMEOUT 60 LABELS tidy WILL_FAIL ON)
 endif()
-if(TARGET steward_shared)
+if(STW_PYTHON AND TARGET steward_shared)
   file(GLOB headers CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/client/include/*.h")
   add_test(NAME exports
            COMMAND "${STW_PYTHON}" -B "${tidy}/exports.py" "${CMAKE_NM}" $<TARGET_FILE:steward_shared> ${headers})
