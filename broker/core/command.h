@@ -67,6 +67,10 @@ enum command_kind {
     COMMAND_SESSION_SHOW,   /* target: session id */
     COMMAND_SESSION_KILL,   /* target: session id: an operator ends it */
     COMMAND_STAT,           /* the manager's totals, one row */
+    COMMAND_REFUSE,         /* refuse: the gateway refused these requests (size, memory, draining);
+                               the new ids are answered with its code, stored like every answer; old
+                               ids as always, and neither way is content compared: a request sent
+                               again may be refused now and may have been applied then */
     COMMAND_KIND_END
 };
 
@@ -230,6 +234,11 @@ struct cmd_join {
     uint64_t timeout_ms;
 };
 
+struct cmd_refuse {
+    uint64_t count; /* 1 .. LIMIT_BATCH ids */
+    int code;       /* an STW_ error */
+};
+
 struct command {
     enum command_kind kind;
     uint64_t session; /* 0: the manager's own */
@@ -255,10 +264,12 @@ struct command {
         struct cmd_peek peek;
         struct cmd_redrive redrive;
         struct cmd_join join;
+        struct cmd_refuse refuse;
     };
 };
 
-/* How many request ids the command takes: put.count, settle.count, else 1 (0 without answer). */
+/* How many request ids the command takes: put.count, settle.count, refuse.count, else 1 (0 without
+ * answer). */
 uint64_t command_requests(const struct command *command);
 
 /* "PUT", "ACQUIRE", ...: static string for logs and tests; "?" for others. */
