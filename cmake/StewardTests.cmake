@@ -6,7 +6,7 @@ set(STW_TEST_DIR "${CMAKE_BINARY_DIR}/tests")
 # steward_link_all(TARGET): link everything a test may look into; the linker drops what it does not use.
 function(steward_link_all target)
   target_include_directories(${target} PRIVATE
-    "${CMAKE_SOURCE_DIR}" "${CMAKE_SOURCE_DIR}/common/base" "${CMAKE_SOURCE_DIR}/client/include")
+    "${CMAKE_SOURCE_DIR}" "${STW_GENERATED}" "${CMAKE_SOURCE_DIR}/client/include")
   target_include_directories(${target} SYSTEM PRIVATE "${UTHASH_INCLUDE}" "${XXHASH_INCLUDE}")
   foreach(library client shell gateway journal core wire base)
     if(TARGET ${library})

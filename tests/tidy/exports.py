@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""exports.py NM LIBRARY HEADER...: the library exports stw_* only, and all that the headers promise.
+"""exports.py NM LIBRARY HEADER...: it exports stw_* only, and all that the headers promise.
 
 A function is promised when a public header has its prototype; a static inline one needs no symbol.
 """

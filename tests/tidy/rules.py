@@ -102,9 +102,12 @@ def _documented(source, line):
 
 
 def public_comments(source):
-    """In the public header each function has its comment; elsewhere neighbours may share one."""
+    """In the public header each function has its comment; elsewhere neighbours may share one.
+
+    x_inline.h holds bodies of what x.h declares, and documents.
+    """
     strict = source.path.startswith("client/include/")
-    if not source.path.endswith(".h"):
+    if not source.path.endswith(".h") or source.path.endswith("_inline.h"):
         return
     if not (strict or source.path.startswith("common/")):
         return
