@@ -103,7 +103,7 @@ struct id_range {
 
 struct cmd_seen {
     const struct id_range *ranges;
-    size_t count;
+    size_t count; /* up to LIMIT_BATCH; what is more is ignored */
 };
 
 struct cmd_credit {

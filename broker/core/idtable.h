@@ -48,5 +48,7 @@ struct id_chunk *idtable_chunk(struct idtable *table, uint64_t id);
 void idtable_remove(struct idtable *table, uint64_t id);
 /* Smallest id >= from that is present; false if none. */
 bool idtable_next(struct idtable *table, uint64_t from, uint64_t *id);
+/* Walks all chunks; panics when counts or order are wrong. */
+void idtable_check(const struct idtable *table);
 
 #endif

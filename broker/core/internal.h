@@ -6,6 +6,7 @@
 #define BROKER_CORE_INTERNAL_H
 
 #include "broker/core/state.h"
+#include "common/base/error.h"
 
 /* The keyed hash of the core (XXH3 with the bootstrap key): tables, payloads, treap weights. */
 uint64_t core_hash(const struct core *core, const void *data, size_t size);
@@ -181,9 +182,12 @@ void session_apply_admin(struct core *core, struct session *session,
                          const struct command *command);
 
 /* ---- name.c --------------------------------------------------------------------------------- */
-/* STW_OK or STW_EINVAL: UTF-8, 1..255 bytes, no control characters. `internal` allows '$'. */
+/* STW_OK or STW_EINVAL: UTF-8, 1..255 bytes, no control characters, no '$' in front. */
 int name_check(struct slice name);
 void name_set(struct name *name, struct slice text);
+/* Byte order: <0, 0, >0. */
+int name_compare(struct slice a, struct slice b);
+bool name_has_prefix(struct slice name, struct slice prefix);
 static inline struct slice name_slice(const struct name *name)
 {
     return slice_of(name->text, name->size);

@@ -37,5 +37,7 @@ struct order_node *order_at(const struct order *order, size_t k);
 size_t order_rank(const struct order *order, const struct order_node *probe);
 /* First member that compares greater than the probe; NULL if none. */
 struct order_node *order_after(const struct order *order, const struct order_node *probe);
+/* Walks all members; panics when order, counts, links or weights are wrong. */
+void order_check(const struct order *order);
 
 #endif

@@ -45,5 +45,7 @@ static inline bool timer_armed(const struct timer *timer)
 }
 /* The earliest; NULL when none. */
 struct timer *timers_first(const struct timers *timers);
+/* Walks the heap; panics when it is none. */
+void timers_check(const struct timers *timers);
 
 #endif
