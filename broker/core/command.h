@@ -237,6 +237,7 @@ struct cmd_join {
 struct cmd_refuse {
     uint64_t count; /* 1 .. LIMIT_BATCH ids */
     int code;       /* an STW_ error */
+    struct slice object; /* what the sentence of the answer names; may be empty */
 };
 
 struct command {
