@@ -13,6 +13,7 @@
 
 struct journal;
 
+/* Reads the effects before it returns, and submits nothing meanwhile. */
 typedef void journal_applied(void *context, uint64_t now_ms, const struct effects *effects);
 
 /* What a kind of journal provides; `self` is its own state. */
