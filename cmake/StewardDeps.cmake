@@ -6,22 +6,30 @@ find_package(Threads REQUIRED)
 
 pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET libzmq>=4.3)
 pkg_check_modules(CZMQ IMPORTED_TARGET libczmq>=4.2)
-# The C library is packaged as msgpack (to 5.0) or msgpack-c (from 6.0).
-pkg_search_module(MSGPACK REQUIRED IMPORTED_TARGET msgpack-c msgpack)
 pkg_check_modules(POPT REQUIRED IMPORTED_TARGET popt)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 if(STW_TESTS)
   pkg_check_modules(CHECK IMPORTED_TARGET check>=0.15)
 endif()
 
+# steward_find(NAME HEADER LIBRARY...): the same target for a library whose .pc file cannot be relied on.
+function(steward_find name header)
+  if(TARGET PkgConfig::${name})
+    return()
+  endif()
+  find_library(${name}_LIBRARY NAMES ${ARGN} REQUIRED)
+  find_path(${name}_INCLUDE ${header} REQUIRED)
+  add_library(PkgConfig::${name} INTERFACE IMPORTED GLOBAL)
+  target_link_libraries(PkgConfig::${name} INTERFACE "${${name}_LIBRARY}")
+  target_include_directories(PkgConfig::${name} SYSTEM INTERFACE "${${name}_INCLUDE}")
+endfunction()
+
+# The C library is msgpackc up to 5.0 and msgpack-c from 6.0; Debian 13's .pc file names a relative directory.
+steward_find(MSGPACK msgpack.h msgpack-c msgpackc)
+get_filename_component(MSGPACK_NAME "${MSGPACK_LIBRARY}" NAME_WE)
+string(REGEX REPLACE "^lib" "" MSGPACK_NAME "${MSGPACK_NAME}")
 # libczmq.pc names private requirements (systemd, nss, uuid) that its package does not always bring along.
-if(NOT TARGET PkgConfig::CZMQ)
-  find_library(CZMQ_LIBRARY czmq REQUIRED)
-  find_path(CZMQ_INCLUDE czmq.h REQUIRED)
-  add_library(PkgConfig::CZMQ INTERFACE IMPORTED)
-  target_link_libraries(PkgConfig::CZMQ INTERFACE "${CZMQ_LIBRARY}")
-  target_include_directories(PkgConfig::CZMQ SYSTEM INTERFACE "${CZMQ_INCLUDE}")
-endif()
+steward_find(CZMQ czmq.h czmq)
 
 # Header-only: nothing to link (xxhash is used with XXH_INLINE_ALL).
 find_path(UTHASH_INCLUDE uthash.h REQUIRED)
