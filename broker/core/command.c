@@ -45,6 +45,7 @@ static const char *const names[COMMAND_KIND_END] = {
     [COMMAND_SESSION_SHOW] = "SESSION_SHOW",
     [COMMAND_SESSION_KILL] = "SESSION_KILL",
     [COMMAND_STAT] = "STAT",
+    [COMMAND_REFUSE] = "REFUSE",
 };
 
 uint64_t command_requests(const struct command *command)
@@ -66,6 +67,7 @@ uint64_t command_requests(const struct command *command)
     case COMMAND_RELEASE:
     case COMMAND_REJECT:
     case COMMAND_RENEW: return command->settle.count;
+    case COMMAND_REFUSE: return command->refuse.count;
     default: return 1;
     }
 }

@@ -7,7 +7,7 @@
  * the table at the end; to change a payload: raise COMMAND_VERSION.
  */
 #include "broker/core/command.h"
-#include "common/base/steward_errors.h"
+#include "common/base/error.h"
 
 #define COMMAND_VERSION 1
 
@@ -476,6 +476,22 @@ static void decode_join(struct reader *in, struct arrays *arrays, struct command
     command->join.timeout_ms = reader_u64(in);
 }
 
+static void encode_refuse(struct buf *out, const struct command *command)
+{
+    buf_u64(out, command->refuse.count);
+    buf_u8(out, (uint8_t)-command->refuse.code);
+    buf_slice(out, command->refuse.object);
+}
+
+static void decode_refuse(struct reader *in, struct arrays *arrays, struct command *command)
+{
+    (void)arrays;
+    command->refuse.count = reader_u64(in);
+    command->refuse.code = -(int)read_below(in, ERROR_NUMBER_MAX + 1);
+    in->failed |= command->refuse.code == STW_OK;
+    command->refuse.object = reader_slice(in);
+}
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
 static const struct {
@@ -525,6 +541,7 @@ static const struct {
     [COMMAND_SESSION_SHOW] = {encode_number, decode_number},
     [COMMAND_SESSION_KILL] = {encode_number, decode_number},
     [COMMAND_STAT] = {encode_none, decode_none},
+    [COMMAND_REFUSE] = {encode_refuse, decode_refuse},
 };
 
 static bool kind_known(uint8_t kind)

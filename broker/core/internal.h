@@ -47,8 +47,28 @@ void answer_fields(struct core *core, struct session *session, uint64_t request,
 /* The request waits: the answer comes through the waiter. */
 void answer_wait(struct core *core, struct session *session, uint64_t request,
                  struct waiter *waiter);
+/* CANCEL of the request `target`. */
+void answer_cancel(struct core *core, struct session *session, uint64_t request, uint64_t target);
 void answers_seen(struct core *core, struct session *session, const struct cmd_seen *seen);
+/* Frees answers of an ending session, some per unit of core->work; false when none is left. */
+bool answers_return_slice(struct core *core, struct session *session);
 void answers_fini(struct core *core, struct session *session);
+void answers_save(const struct session *session, struct buf *out);
+bool answers_load(struct core *core, struct session *session, struct reader *in);
+void answers_check(const struct session *session);
+/* An answer with content; owned by whoever stores it. */
+struct stored *stored_new(enum reply_kind kind, int code, struct slice data);
+static inline uint64_t stored_cost(const struct stored *stored)
+{
+    return sizeof *stored + stored->size;
+}
+/* The same code, without a sentence, for `count` requests. */
+void answer_codes(struct core *core, struct session *session, uint64_t first, uint64_t count,
+                  int code);
+/* ESESSION for a command of a session that does not exist. */
+void answer_unknown_session(struct core *core, const struct command *command);
+/* What a session's answers cost: part of core->bookkeeping. */
+uint64_t answers_cost(const struct session *session);
 
 /* ---- waiter.c ------------------------------------------------------------------------------- */
 /*
@@ -59,11 +79,19 @@ void answers_fini(struct core *core, struct session *session);
 /* Makes a waiter in the session's list; arms its deadline. links: room for that many objects. */
 struct waiter *waiter_new(struct core *core, struct session *session, enum waiter_kind kind,
                           uint64_t request, uint64_t timeout_ms, uint32_t links);
+/* What it adds to core->bookkeeping. */
+uint64_t waiter_cost(const struct waiter *waiter);
+/* LEADER_START, CLOCK_GAP: every deadline is its full time away again. */
+void waiters_refresh(struct core *core, struct session *session);
+void waiter_save(const struct waiter *waiter, struct buf *out);
+bool waiter_load(struct core *core, struct session *session, struct reader *in);
 /* May one more wait? STW_OK or STW_ELIMIT. */
 int waiter_check(const struct core *core, const struct session *session, uint64_t count);
 /* Appends link number `link` to the object's list and counts it there by the waiter's kind
  * (getters_count, consumers_count for CONSUME alone, putters_count, joiners_count; lock:
- * waiters_count). A CONSUME counts in both getters_count and consumers_count. */
+ * waiters_count). A CONSUME counts in both getters_count and consumers_count; a parked one
+ * (waiter->parked, set before its links are made) is in queue->parked and counts in
+ * consumers_count alone. */
 void waiter_link(struct waiter *waiter, uint32_t link, struct wait_link **list, void *object);
 /* Takes one link out again and counts down; the link's object is NULL afterwards. */
 void waiter_unlink(struct waiter *waiter, uint32_t link);
@@ -117,6 +145,10 @@ void queue_apply_alter(struct core *core, struct session *session, uint64_t requ
 void queue_apply_admin(struct core *core, struct session *session, const struct command *command);
 /* Serves waiters of the queue within core->work; leaves it in core->pumps if work is left. */
 void queue_pump(struct core *core, struct queue *queue);
+/* Puts the queue into core->pumps: somebody may have to be served. */
+void queue_wake(struct core *core, struct queue *queue);
+/* Pumps what is in core->pumps, within core->work. Each queue command ends with it. */
+void queues_run(struct core *core);
 /* Removes a queue that nothing refers to any more, or arms its idle timer. */
 void queue_settle_life(struct core *core, struct queue *queue);
 void queue_timer_idle(struct core *core, struct queue *queue);
@@ -136,11 +168,19 @@ bool redrive_slice(struct core *core);
 void leases_fini(struct core *core, struct session *session);
 /* ACK NACK RELEASE REJECT RENEW */
 void lease_apply_settle(struct core *core, struct session *session, const struct command *command);
+/* Who gets messages, and how many. */
+struct lease_order {
+    struct session *session;
+    struct queue *queue;
+    struct waiter *consumer; /* NULL: a get */
+    uint64_t channel;
+    uint64_t lease_ms; /* SETTING_DEFAULT: the queue's */
+    size_t max;        /* 1 .. LIMIT_BATCH */
+    bool auto_ack;
+};
 /* Takes up to max messages off the queue and leases them: one DELIVER effect.
  * Returns how many; *first_tag gets the first tag. */
-size_t lease_deliver(struct core *core, struct session *session, struct queue *queue,
-                     struct waiter *consumer, uint64_t channel, size_t max, uint64_t lease_ms,
-                     bool auto_ack, uint64_t *first_tag);
+size_t lease_deliver(struct core *core, const struct lease_order *order, uint64_t *first_tag);
 void lease_timer(struct core *core, struct session *session, struct id_chunk *chunk);
 /* Gives up to core->work leases of an ending session back; false when none is left. */
 bool lease_return_slice(struct core *core, struct session *session);
@@ -156,9 +196,26 @@ void lease_cancel(struct core *core, struct session *session, uint64_t first_tag
 /* LEADER_START, CLOCK_GAP: every lease gets at least its full time from now. */
 void lease_refresh_all(struct core *core, struct session *session);
 
-/* ---- lock.c --------------------------------------------------------------------------------- */
+/* ---- lock.c, lock_admin.c, locks_save.c --------------------------------------------------------------------------------- */
 /* ACQUIRE UNLOCK LOCK_RENEW LOCK_BREAK LOCK_SHOW LOCK_LIST */
 void lock_apply(struct core *core, struct session *session, const struct command *command);
+int lock_compare(const struct order_node *a, const struct order_node *b);
+struct lock *lock_find(const struct core *core, struct slice name);
+struct lock *lock_new(struct core *core, struct slice name);
+void lock_free(struct core *core, struct lock *lock);
+struct holder *holder_find(const struct core *core, uint64_t token);
+/* A new holder record with that token, at the ends of the lists of its lock and session. */
+struct holder *holder_new(struct core *core, struct lock *lock, struct session *session,
+                          uint64_t token);
+void holder_free(struct core *core, struct holder *holder);
+/* Marks the lock: lock_slice serves it. */
+void lock_pump_later(struct core *core, struct lock *lock);
+/* One slice of locks that have waiters to serve or holders to break. */
+void lock_slice(struct core *core);
+/* LOCK_BREAK LOCK_SHOW LOCK_LIST */
+void lock_apply_admin(struct core *core, struct session *session, const struct command *command);
+#define LOCK_COST 512   /* bytes, nominal: part of core->bookkeeping */
+#define HOLDER_COST 192 /* likewise */
 void lock_timer_holder(struct core *core, struct holder *holder);
 void lock_timer_idle(struct core *core, struct lock *lock);
 /* A waiter left the lock's list (time-out, cancel): passes on what is free. */
@@ -170,14 +227,22 @@ void lock_cancel(struct core *core, struct session *session, struct slice name, 
 void lock_refresh_all(struct core *core, struct session *session);
 
 /* ---- session.c ------------------------------------------------------------------------------ */
+/* NULL: none, or it is ending. */
 struct session *session_find(const struct core *core, uint64_t id);
+/* Ending ones too. */
+struct session *session_lookup(const struct core *core, uint64_t id);
+/* With empty settings, in the hash. */
+struct session *session_new(struct core *core, uint64_t id, struct slice host,
+                            struct slice program);
+void session_free(struct core *core, struct session *session);
+uint64_t session_cost(const struct session *session);
 void session_apply_open(struct core *core, const struct cmd_open *open);
 void session_apply_resume(struct core *core, const struct cmd_resume *resume);
 /* Marks it ending: gone for its client at once, its things go back in slices. */
 void session_end(struct core *core, struct session *session, struct slice reason);
 /* One slice of the sessions that are ending; false when there is none. */
 bool session_end_slice(struct core *core);
-/* CANCEL SESSION_LIST SESSION_SHOW SESSION_KILL STAT */
+/* SESSION_LIST SESSION_SHOW SESSION_KILL STAT */
 void session_apply_admin(struct core *core, struct session *session,
                          const struct command *command);
 
@@ -185,6 +250,11 @@ void session_apply_admin(struct core *core, struct session *session,
 /* STW_OK or STW_EINVAL: UTF-8, 1..255 bytes, no control characters, no '$' in front. */
 int name_check(struct slice name);
 void name_set(struct name *name, struct slice text);
+/* A heap string for people: control characters, and what is not UTF-8, become '?'. */
+char *text_copy(struct slice text);
+#define DECIMAL_BYTES 20 /* bytes: the longest u64 in decimal */
+/* The number in decimal, in the caller's DECIMAL_BYTES of memory. */
+struct slice slice_decimal(uint64_t number, uint8_t *digits);
 /* Byte order: <0, 0, >0. */
 int name_compare(struct slice a, struct slice b);
 bool name_has_prefix(struct slice name, struct slice prefix);

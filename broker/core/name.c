@@ -1,6 +1,7 @@
-/* Names of queues, locks and semaphores: what is allowed, and how they compare. */
+/* Names of queues, locks and semaphores: what is allowed, how they compare; texts for people. */
 #include "broker/core/internal.h"
 
+#include "common/base/alloc.h"
 #include "common/base/panic.h"
 
 /* Bytes of the sequence that `lead` begins; 0: it begins none. Overlong leads are refused here. */
@@ -34,23 +35,57 @@ static uint32_t utf8_decode(const uint8_t *at, size_t size)
     return point < smallest[size] || point > 0x10FFFF || surrogate ? UINT32_MAX : point;
 }
 
+/* Bytes of the character at `at`, 0 when it is a control character (C0, DEL, C1) or not UTF-8. */
+static size_t character_size(const uint8_t *at, size_t left)
+{
+    size_t size = utf8_size(at[0]);
+    if (size == 0 || size > left) {
+        return 0;
+    }
+    uint32_t point = utf8_decode(at, size);
+    bool control = point < 0x20 || (point >= 0x7F && point <= 0x9F);
+    return control || point == UINT32_MAX ? 0 : size;
+}
+
 int name_check(struct slice name)
 {
     if (name.size == 0 || name.size > LIMIT_NAME_BYTES || name.data[0] == '$') {
         return STW_EINVAL;
     }
     for (size_t i = 0; i < name.size;) {
-        size_t size = utf8_size(name.data[i]);
-        if (size == 0 || size > name.size - i) {
+        size_t size = character_size(name.data + i, name.size - i);
+        if (size == 0) {
             return STW_EINVAL;
-        }
-        uint32_t point = utf8_decode(name.data + i, size);
-        if (point < 0x20 || (point >= 0x7F && point <= 0x9F) || point == UINT32_MAX) {
-            return STW_EINVAL; /* control characters (C0, DEL, C1) or not UTF-8 */
         }
         i += size;
     }
     return STW_OK;
+}
+
+char *text_copy(struct slice text)
+{
+    char *copy = mem_alloc(text.size + 1);
+    for (size_t i = 0; i < text.size;) {
+        size_t size = character_size(text.data + i, text.size - i);
+        if (size == 0) {
+            copy[i++] = '?';
+            continue;
+        }
+        memcpy(copy + i, text.data + i, size);
+        i += size;
+    }
+    copy[text.size] = '\0';
+    return copy;
+}
+
+struct slice slice_decimal(uint64_t number, uint8_t *digits)
+{
+    size_t at = DECIMAL_BYTES;
+    do {
+        digits[--at] = (uint8_t)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return slice_of(digits + at, DECIMAL_BYTES - at);
 }
 
 void name_set(struct name *name, struct slice text)

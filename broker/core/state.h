@@ -78,7 +78,9 @@ struct message_ext {
     uint8_t *headers;         /* u8 name size, name, u16 value size, value; owned */
     struct failure first, last;  /* kept for the dead-letter record */
     struct name *source;      /* dead-lettered from this queue; owned, NULL: not dead */
-    char *dead_reason;        /* "rejected", "max_deliveries", "expired"; static */
+    const char *dead_reason;  /* "rejected", "max_deliveries", "expired"; static. While source is
+                                 NULL: its full dead-letter queue refused it, DELAYED until retry */
+    uint16_t dead_deliveries; /* delivery count in the queue it died in */
 };
 
 /* Plain ready messages in order of arrival: a deque of chunks, see fifo.c. */
@@ -151,6 +153,7 @@ struct queue {
     uint64_t unfinished;   /* put and not yet ended */
     uint64_t trash_count;  /* struct trash that still names it */
     struct wait_link *getters; /* GET and CONSUME waiters, FIFO */
+    struct wait_link *parked;  /* CONSUME waiters without credit, in order of parking */
     struct wait_link *putters; /* PUT waiters, FIFO */
     struct wait_link *joiners;
     uint64_t getters_count, putters_count, joiners_count, consumers_count;
@@ -174,7 +177,8 @@ struct waiter {
     uint8_t kind;
     bool auto_ack;    /* GET */
     bool reentrant;   /* ACQUIRE */
-    uint32_t max;     /* GET: messages */
+    bool parked;      /* CONSUME: without credit, linked in queue->parked, not in getters */
+    uint32_t max;     /* GET: messages; REDRIVE: messages at the head that stay */
     struct session *session;
     uint64_t request; /* CONSUME: its channel */
     uint64_t since_ms;
@@ -219,7 +223,7 @@ enum answer_state { ANSWER_PENDING = 1, ANSWER_DONE, ANSWER_STORED };
 struct answer {
     uint32_t hash;  /* of the payload: the same id with another payload is an error */
     uint8_t state;
-    uint8_t reserved;
+    bool refused;   /* by the gateway: it never saw a payload, so none is compared */
     int16_t code;   /* DONE */
     union {
         struct waiter *waiter; /* PENDING */
@@ -250,7 +254,8 @@ struct session {
     struct idtable leases;
     struct waiter *waiters;   /* DL */
     struct waiter *consumers; /* DL */
-    uint64_t waiters_count;
+    uint64_t waiters_count;   /* of both lists */
+    uint64_t consumers_count;
     struct holder *holders;   /* DL */
     uint64_t holders_count;
     bool ending;              /* in core->endings; owns nothing new any more */
