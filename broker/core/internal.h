@@ -256,7 +256,7 @@ char *text_copy(struct slice text);
 /* The number in decimal, in the caller's DECIMAL_BYTES of memory. */
 struct slice slice_decimal(uint64_t number, uint8_t *digits);
 /* Byte order: <0, 0, >0. */
-int name_compare(struct slice a, struct slice b);
+int name_order(struct slice a, struct slice b);
 bool name_has_prefix(struct slice name, struct slice prefix);
 static inline struct slice name_slice(const struct name *name)
 {

@@ -26,7 +26,7 @@ static struct lock *lock_of_node(const struct order_node *node)
 
 int lock_compare(const struct order_node *a, const struct order_node *b)
 {
-    return name_compare(name_slice(&lock_of_node(a)->name), name_slice(&lock_of_node(b)->name));
+    return name_order(name_slice(&lock_of_node(a)->name), name_slice(&lock_of_node(b)->name));
 }
 
 struct lock *lock_find(const struct core *core, struct slice name)

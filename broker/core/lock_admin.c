@@ -85,7 +85,7 @@ static void lock_show(struct core *core, struct session *session, uint64_t reque
 static struct order_node *page_first(const struct core *core, const struct cmd_page *page)
 {
     struct lock probe;
-    if (name_compare(page->after, page->prefix) >= 0 && page->after.size > 0) {
+    if (name_order(page->after, page->prefix) >= 0 && page->after.size > 0) {
         name_set(&probe.name, page->after);
         return order_after(&core->lock_names, &probe.by_name);
     }

@@ -97,7 +97,7 @@ void name_set(struct name *name, struct slice text)
     }
 }
 
-int name_compare(struct slice a, struct slice b)
+int name_order(struct slice a, struct slice b)
 {
     size_t shorter = a.size < b.size ? a.size : b.size;
     int order = shorter > 0 ? memcmp(a.data, b.data, shorter) : 0;
