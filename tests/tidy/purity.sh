@@ -6,6 +6,13 @@ set -u
 nm=$1 allow=$2 library=$3
 shift 3
 
+for file in "$library" "$@"; do
+    if [ ! -f "$file" ]; then
+        echo "$file: is not built"
+        exit 1
+    fi
+done
+
 scratch=$(mktemp -d) || exit 2
 trap 'rm -rf "$scratch"' EXIT
 
@@ -13,7 +20,7 @@ trap 'rm -rf "$scratch"' EXIT
     awk 'NF == 3 { print $3 }' | sort -u >"$scratch/defined"
 "$nm" --print-file-name --undefined-only "$library" 2>/dev/null >"$scratch/undefined"
 if [ ! -s "$scratch/defined" ]; then
-    echo "$library: no symbols found, is it built?"
+    echo "$library: nm finds no symbols"
     exit 1
 fi
 
