@@ -2,8 +2,8 @@
  * The three maps of the protocol: HELLO's info, the options of a put and of a queue. Read through
  * msgpack-c, after our own scan has bounded what it may be asked to allocate.
  *
- * In options an unknown key or a wrong value refuses the request and names the key; a map with a key
- * that is no str breaks the protocol.
+ * In options an unknown key or a wrong value refuses the request and names the key; a map with a
+ * key that is no str breaks the protocol.
  */
 #include "broker/gateway/internal.h"
 
@@ -23,7 +23,7 @@ static bool key_is(struct slice key, const char *name)
     return slice_equal(key, slice_str(name));
 }
 
-/* The pairs of the next value, which must be a map with str keys; strings borrow from the packet. */
+/* The pairs of the next value, a map with str keys; strings borrow from the packet. */
 static const msgpack_object_map *read_map(struct incoming *packet, msgpack_object *root)
 {
     msgpack_zone *zone = &packet->gateway->scratch.zone;

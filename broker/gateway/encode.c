@@ -1,7 +1,7 @@
 /*
  * Effects into records: sections 6 and 7 of docs/protocol.md. What is for a session without a
- * connection is dropped: answers come again when the request is sent again, streamed deliveries when
- * the session is resumed.
+ * connection is dropped: answers come again when the request is sent again, streamed deliveries
+ * when the session is resumed.
  */
 #include "broker/gateway/internal.h"
 

@@ -155,7 +155,8 @@ static void receive_known(struct incoming *packet)
 }
 
 /* From a peer without a connection, or with one that is over. */
-static void receive_stranger(struct incoming *packet, struct slice peer, int descriptor, bool good)
+static void receive_stranger(struct incoming *packet, const struct gateway_packet *received,
+                             bool good)
 {
     bool first = good && packet->number == 1 && packet->seen == 0;
     if (packet->connection && !first) {
@@ -168,27 +169,26 @@ static void receive_stranger(struct incoming *packet, struct slice peer, int des
     if (good && !first) {
         decode_wrong(packet, "no HELLO came on this connection");
     }
-    hello_receive(packet, peer, descriptor);
+    hello_receive(packet, received->peer, received->descriptor);
 }
 
-void gateway_receive(struct gateway *gateway, uint64_t now_ms, struct slice peer,
-                     const struct slice *frames, size_t count, int descriptor)
+void gateway_receive(struct gateway *gateway, uint64_t now_ms, const struct gateway_packet *packet)
 {
-    struct incoming packet = {.gateway = gateway, .connection = connection_find(gateway, peer)};
+    struct incoming in = {.gateway = gateway, .connection = connection_find(gateway, packet->peer)};
     now_is(gateway, now_ms);
     gateway->counters.packets_in++;
-    for (size_t i = 0; i < count; i++) {
-        gateway->counters.bytes_in += frames[i].size;
+    for (size_t i = 0; i < packet->count; i++) {
+        gateway->counters.bytes_in += packet->frames[i].size;
     }
-    bool good = read_header(&packet, frames, count);
-    if (packet.connection == NULL || !connection_live(packet.connection)) {
-        receive_stranger(&packet, peer, descriptor, good);
+    bool good = read_header(&in, packet->frames, packet->count);
+    if (in.connection == NULL || !connection_live(in.connection)) {
+        receive_stranger(&in, packet, good);
     } else {
-        connection_on(gateway, packet.connection, descriptor);
+        connection_on(gateway, in.connection, packet->descriptor);
         if (good) {
-            receive_known(&packet);
+            receive_known(&in);
         } else {
-            bad_packet(&packet);
+            bad_packet(&in);
         }
     }
     link_submit_endings(gateway);

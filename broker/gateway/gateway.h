@@ -3,9 +3,9 @@
  * packing. Pure: bytes and time in, commands and bytes out, through the functions of its host.
  *
  * The way in: gateway_receive decodes a packet record by record and submits commands; nothing is
- * copied that the command can borrow. The way out: gateway_effects appends replies and deliveries to
- * the outbox of each session's connection; gateway_flush sends one packet (or a few, at the size cap)
- * for each connection that has something to say: once per loop turn.
+ * copied that the command can borrow. The way out: gateway_effects appends replies and deliveries
+ * to the outbox of each session's connection; gateway_flush sends one packet (or a few, at the size
+ * cap) for each connection that has something to say: once per loop turn.
  * Not thread-safe: the loop thread owns it.
  */
 #ifndef BROKER_GATEWAY_GATEWAY_H
@@ -33,7 +33,7 @@ struct gateway_host {
                              struct slice body);
     /* size bytes from the system's random source (sessions' secrets). */
     void (*random)(void *context, void *out, size_t size);
-    /* One line for the log: level 'e', 'w', 'i', 'd'; event is a static word; detail "key=value". */
+    /* One line for the log: level 'e', 'w', 'i', 'd'; event a static word; detail "key=value". */
     void (*log)(void *context, char level, const char *event, const char *detail);
 };
 
@@ -53,12 +53,15 @@ struct gateway *gateway_new(const struct core *core, const struct gateway_option
                             const struct gateway_host *host);
 void gateway_destroy(struct gateway **gateway);
 
-/*
- * One packet from a peer (its routing id). frames: 1 .. n as received, more than two are refused.
- * descriptor: the socket's file descriptor the packet came on (ZMQ_SRCFD), -1 if unknown.
- */
-void gateway_receive(struct gateway *gateway, uint64_t now_ms, struct slice peer,
-                     const struct slice *frames, size_t count, int descriptor);
+/* One packet as it was received. Borrowed. */
+struct gateway_packet {
+    struct slice peer;          /* routing id */
+    const struct slice *frames; /* more than two are refused */
+    size_t count;
+    int descriptor; /* the socket's file descriptor it came on (ZMQ_SRCFD), -1 if unknown */
+};
+
+void gateway_receive(struct gateway *gateway, uint64_t now_ms, const struct gateway_packet *packet);
 
 /* The effects of a command that was applied. Consumed before return. */
 void gateway_effects(struct gateway *gateway, uint64_t now_ms, const struct effects *effects);

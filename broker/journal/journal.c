@@ -1,4 +1,4 @@
-/* What all kinds of journal have in common: the state that the class's functions are called with. */
+/* What all kinds of journal have in common: a class and the state its functions work on. */
 #include "broker/journal/class.h"
 
 #include "common/base/alloc.h"

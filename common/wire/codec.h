@@ -35,6 +35,7 @@ struct wire_reader {
     bool failed; /* sticky: a wrong type, a truncated value; reads then give 0 */
 };
 
+/* Borrows the input for as long as it is read. */
 void wire_reader_init(struct wire_reader *in, struct slice input);
 /* nothing left and nothing failed */
 static inline bool wire_reader_done(const struct wire_reader *in);

@@ -135,7 +135,7 @@ int wire_scan(struct slice frame)
     return 0;
 }
 
-/* How many continuation bytes follow `lead`, and the least value of the second byte and its most. */
+/* How many continuation bytes follow `lead`; and the second byte's least value and its most. */
 static int utf8_follow(uint8_t lead, uint8_t *low, uint8_t *high)
 {
     *low = 0x80;
