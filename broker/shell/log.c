@@ -1,0 +1,245 @@
+/* The log: building a line, cleaning what is foreign, keeping the rate down. */
+#include "broker/shell/log.h"
+
+#include "common/base/panic.h"
+#include "common/wire/codec.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const LEVELS[] = {"error", "warn", "info", "debug"};
+
+/* bytes: kept free at a line's end for the mark of a cut line and the newline */
+#define LOG_TAIL_BYTES 8
+
+const char *log_level_name(enum log_level level)
+{
+    STEWARD_ASSERT((size_t)level < sizeof LEVELS / sizeof LEVELS[0]);
+    return LEVELS[level];
+}
+
+bool log_level_parse(const char *text, enum log_level *out)
+{
+    for (size_t i = 0; i < sizeof LEVELS / sizeof LEVELS[0]; i++) {
+        if (strcmp(text, LEVELS[i]) == 0) {
+            *out = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void log_init(struct log *log, int descriptor, enum log_level level)
+{
+    *log = (struct log){.descriptor = descriptor, .level = level};
+}
+
+/* ---- bytes into the line -------------------------------------------------------------------- */
+
+static void put(struct log_line *line, const char *bytes, size_t size)
+{
+    if (line->cut || size > sizeof line->text - LOG_TAIL_BYTES - line->size) {
+        line->cut = true;
+        return;
+    }
+    memcpy(line->text + line->size, bytes, size);
+    line->size += size;
+}
+
+static void put_text(struct log_line *line, const char *text)
+{
+    put(line, text, strlen(text));
+}
+
+/* How many bytes from `at` on are one printable character; 0: the byte has to be escaped. */
+static size_t printable(const uint8_t *at, size_t left)
+{
+    if (*at < 0x80) {
+        return *at >= 0x20 && *at != 0x7f ? 1 : 0;
+    }
+    size_t size = *at >= 0xf0 ? 4 : *at >= 0xe0 ? 3 : 2;
+    if (size > left || !wire_utf8(slice_of(at, size))) {
+        return 0;
+    }
+    /* U+0080 to U+009F: a terminal takes them for commands */
+    return at[0] == 0xc2 && at[1] < 0xa0 ? 0 : size;
+}
+
+static void put_escaped(struct log_line *line, uint8_t byte)
+{
+    char text[8];
+    switch (byte) {
+    case '\n': put_text(line, "\\n"); break;
+    case '\r': put_text(line, "\\r"); break;
+    case '\t': put_text(line, "\\t"); break;
+    default: snprintf(text, sizeof text, "\\x%02x", byte); put_text(line, text);
+    }
+}
+
+static void put_clean(struct log_line *line, struct slice value, bool quoted)
+{
+    for (size_t i = 0; i < value.size;) {
+        size_t size = printable(value.data + i, value.size - i);
+        if (size == 0) {
+            put_escaped(line, value.data[i++]);
+            continue;
+        }
+        if (quoted && (value.data[i] == '"' || value.data[i] == '\\')) {
+            put_text(line, "\\");
+        }
+        put(line, (const char *)value.data + i, size);
+        i += size;
+    }
+}
+
+static bool needs_quotes(struct slice value)
+{
+    for (size_t i = 0; i < value.size; i++) {
+        uint8_t byte = value.data[i];
+        if (byte <= ' ' || byte >= 0x7f || byte == '"' || byte == '=' || byte == '\\') {
+            return true;
+        }
+    }
+    return value.size == 0;
+}
+
+/* ---- rate ----------------------------------------------------------------------------------- */
+
+static struct log_rate *rate_of(struct log *log, const char *event)
+{
+    for (size_t i = 0; i < LOG_EVENTS - 1; i++) {
+        struct log_rate *rate = &log->rates[i];
+        if (rate->event[0] == '\0') {
+            snprintf(rate->event, sizeof rate->event, "%s", event);
+        }
+        if (strncmp(rate->event, event, sizeof rate->event - 1) == 0) {
+            return rate;
+        }
+    }
+    return &log->rates[LOG_EVENTS - 1];
+}
+
+/* false: the event has had its lines. `suppressed` gets how many were left out before this one. */
+static bool rate_allows(struct log *log, const char *event, uint64_t now_ms, uint64_t *suppressed)
+{
+    struct log_rate *rate = rate_of(log, event);
+    if (now_ms < rate->window_start_ms || now_ms - rate->window_start_ms >= LOG_WINDOW_MS) {
+        rate->window_start_ms = now_ms;
+        rate->lines = 0;
+    }
+    if (rate->lines >= LOG_BURST) {
+        rate->suppressed++;
+        return false;
+    }
+    rate->lines++;
+    *suppressed = rate->suppressed;
+    rate->suppressed = 0;
+    return true;
+}
+
+/* ---- a line --------------------------------------------------------------------------------- */
+
+static void put_time(struct log_line *line, const struct timespec *now)
+{
+    char text[64];
+    struct tm utc;
+    gmtime_r(&now->tv_sec, &utc);
+    size_t size = strftime(text, sizeof text, "time=%Y-%m-%dT%H:%M:%S", &utc);
+    put(line, text, size);
+    snprintf(text, sizeof text, ".%03ldZ", now->tv_nsec / 1000000);
+    put_text(line, text);
+}
+
+void log_begin(struct log_line *line, struct log *log, enum log_level level, const char *component,
+               const char *event)
+{
+    line->log = NULL;
+    line->size = 0;
+    line->cut = false;
+    if (level > log->level) {
+        return;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    uint64_t suppressed = 0;
+    if (level != LOG_ERROR && !rate_allows(log, event, now_ms, &suppressed)) {
+        return;
+    }
+    line->log = log;
+    put_time(line, &now);
+    log_text(line, "level", LEVELS[level]);
+    log_text(line, "component", component);
+    log_text(line, "event", event);
+    if (suppressed > 0) {
+        log_number(line, "suppressed", suppressed);
+    }
+}
+
+void log_slice(struct log_line *line, const char *key, struct slice value)
+{
+    if (line->log == NULL) {
+        return;
+    }
+    bool quoted = needs_quotes(value);
+    put_text(line, " ");
+    put_text(line, key);
+    put_text(line, quoted ? "=\"" : "=");
+    put_clean(line, value, quoted);
+    put_text(line, quoted ? "\"" : "");
+}
+
+void log_text(struct log_line *line, const char *key, const char *value)
+{
+    log_slice(line, key, slice_str(value));
+}
+
+void log_number(struct log_line *line, const char *key, uint64_t value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    log_text(line, key, text);
+}
+
+void log_pairs(struct log_line *line, const char *pairs)
+{
+    if (line->log && pairs && pairs[0] != '\0') {
+        put_text(line, " ");
+        put_clean(line, slice_str(pairs), false);
+    }
+}
+
+void log_end(struct log_line *line)
+{
+    if (line->log == NULL) {
+        return;
+    }
+    if (line->cut) {
+        memcpy(line->text + line->size, "...", 3);
+        line->size += 3;
+    }
+    line->text[line->size++] = '\n';
+    size_t done = 0;
+    while (done < line->size) {
+        ssize_t rc = write(line->log->descriptor, line->text + done, line->size - done);
+        if (rc < 0 && errno != EINTR) {
+            break; /* nobody to tell: the log itself is gone */
+        }
+        done += rc > 0 ? (size_t)rc : 0;
+    }
+    line->log = NULL;
+}
+
+void log_event(struct log *log, enum log_level level, const char *event, const char *key,
+               const char *value)
+{
+    struct log_line line;
+    log_begin(&line, log, level, "shell", event);
+    if (key) {
+        log_text(&line, key, value);
+    }
+    log_end(&line);
+}

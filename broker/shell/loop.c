@@ -1,0 +1,244 @@
+/*
+ * The loop: whatever wakes it (a packet, the monitor, a signal, a timer), it takes a turn and arms
+ * the timer for the next thing that is due. The wake-up is what costs, so a turn does all there is.
+ */
+#include "broker/shell/loop.h"
+
+#include "broker/shell/manager.h"
+#include "broker/shell/signals.h"
+#include "broker/shell/system.h"
+#include "common/base/alloc.h"
+#include "common/base/steward_errors.h"
+
+#include <czmq.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * milliseconds: the loop turns at least this often, so that a longer gap between two turns can only
+ * mean that the process did not run. Well below LIMIT_CLOCK_GAP_MS.
+ */
+#define LOOP_PULSE_MS 250
+
+/* milliseconds: how long leaving waits for the last packets to be taken */
+#define LOOP_LINGER_MS 1000
+
+struct loop {
+    zloop_t *zloop;
+    struct manager manager;
+    struct log *log;
+    const struct options *options;
+    int signals;          /* descriptor */
+    int timer;            /* zloop's id; -1: none */
+    uint64_t timer_at_ms; /* when it fires */
+    bool draining;
+    uint64_t drain_end_ms;
+    bool left; /* the loop ends: somebody said so, not czmq */
+};
+
+static int on_timer(zloop_t *zloop, int timer, void *context);
+
+/* Arms the timer if something is due before the next pulse and before what is armed already. */
+static void arm(struct loop *loop, uint64_t due_ms)
+{
+    uint64_t now_ms = loop->manager.now_ms;
+    if (due_ms >= now_ms + LOOP_PULSE_MS || (loop->timer >= 0 && loop->timer_at_ms <= due_ms)) {
+        return;
+    }
+    if (loop->timer >= 0) {
+        zloop_timer_end(loop->zloop, loop->timer);
+    }
+    size_t delay_ms = due_ms > now_ms ? (size_t)(due_ms - now_ms) : 0;
+    loop->timer = zloop_timer(loop->zloop, delay_ms, 1, on_timer, loop);
+    loop->timer_at_ms = due_ms;
+}
+
+static int leave(struct loop *loop)
+{
+    loop->left = true;
+    return -1;
+}
+
+static int turn(struct loop *loop)
+{
+    bool more = manager_turn(&loop->manager);
+    if (loop->draining &&
+        (manager_connections(&loop->manager) == 0 || loop->manager.now_ms >= loop->drain_end_ms)) {
+        return leave(loop);
+    }
+    arm(loop, more ? loop->manager.now_ms : manager_deadline(&loop->manager));
+    return 0;
+}
+
+static int on_socket(zloop_t *zloop, zmq_pollitem_t *item, void *context)
+{
+    (void)zloop;
+    (void)item;
+    return turn(context);
+}
+
+static int on_timer(zloop_t *zloop, int timer, void *context)
+{
+    (void)zloop;
+    struct loop *loop = context;
+    if (timer == loop->timer) {
+        loop->timer = -1;
+    }
+    return turn(loop);
+}
+
+static int on_pulse(zloop_t *zloop, int timer, void *context)
+{
+    (void)zloop;
+    (void)timer;
+    struct loop *loop = context;
+    if (system_descriptors_exhausted()) {
+        log_event(loop->log, LOG_WARN, "descriptors_exhausted", NULL, NULL);
+    }
+    return turn(loop);
+}
+
+/* ---- signals -------------------------------------------------------------------------------- */
+
+static void drain(struct loop *loop, int signal_number)
+{
+    struct log_line line;
+    log_begin(&line, loop->log, LOG_INFO, "shell", "drain");
+    log_text(&line, "signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+    log_number(&line, "connections", manager_connections(&loop->manager));
+    log_number(&line, "drain_seconds", loop->options->drain_seconds);
+    log_end(&line);
+    gateway_drain(loop->manager.gateway);
+    loop->draining = true;
+    loop->drain_end_ms = loop->manager.now_ms + loop->options->drain_seconds * 1000;
+}
+
+static int on_signal(zloop_t *zloop, zmq_pollitem_t *item, void *context)
+{
+    (void)zloop;
+    (void)item;
+    struct loop *loop = context;
+    int number = 0;
+    while ((number = signals_next(loop->signals)) != 0) {
+        if (number == SIGHUP) {
+            log_event(loop->log, LOG_INFO, "signal_ignored", "signal", "SIGHUP");
+        } else if (loop->draining) {
+            log_event(loop->log, LOG_WARN, "drain_cut_short", NULL, NULL);
+            return leave(loop);
+        } else {
+            drain(loop, number);
+        }
+    }
+    return turn(loop);
+}
+
+/* ---- start and end -------------------------------------------------------------------------- */
+
+static bool listen_all(struct loop *loop)
+{
+    const struct option_list *list = &loop->options->listen;
+    for (size_t i = 0; i < list->count; i++) {
+        char actual[SOCKET_ENDPOINT_BYTES];
+        int code = socket_listen(&loop->manager.socket, list->items[i], actual);
+        if (code != 0) {
+            fprintf(stderr, "stewardd: cannot listen on %s: %s%s\n", list->items[i],
+                    zmq_strerror(code),
+                    code == EADDRINUSE ? " (is another manager running there?)" : "");
+            return false;
+        }
+        log_event(loop->log, LOG_INFO, "listening", "endpoint", actual);
+    }
+    return true;
+}
+
+static bool watch(struct loop *loop)
+{
+    zmq_pollitem_t router = {.socket = loop->manager.socket.router, .events = ZMQ_POLLIN};
+    zmq_pollitem_t monitor = {.socket = loop->manager.socket.monitor, .events = ZMQ_POLLIN};
+    zmq_pollitem_t signals = {.fd = loop->signals, .events = ZMQ_POLLIN};
+    loop->zloop = zloop_new();
+    if (loop->zloop == NULL) {
+        return false;
+    }
+    zloop_set_nonstop(loop->zloop, true);
+    return zloop_poller(loop->zloop, &router, on_socket, loop) == 0 &&
+           zloop_poller(loop->zloop, &monitor, on_socket, loop) == 0 &&
+           zloop_poller(loop->zloop, &signals, on_signal, loop) == 0 &&
+           zloop_timer(loop->zloop, LOOP_PULSE_MS, 0, on_pulse, loop) >= 0;
+}
+
+static void log_start(struct loop *loop)
+{
+    if (!loop->options->memory) {
+        log_event(loop->log, LOG_WARN, "in_memory", "text",
+                  "everything is kept in memory only and is gone when this process ends");
+    }
+    struct log_line line;
+    log_begin(&line, loop->log, LOG_INFO, "shell", "ready");
+    log_text(&line, "version", STW_VERSION);
+    log_text(&line, "journal", journal_name(loop->manager.journal));
+    log_number(&line, "pid", (uint64_t)getpid());
+    log_end(&line);
+}
+
+/* Serves until left. zloop also returns when poll was interrupted: then it just goes on. */
+static void serve(struct loop *loop)
+{
+    turn(loop);
+    while (!loop->left) {
+        zloop_start(loop->zloop);
+    }
+    gateway_goodbye(loop->manager.gateway, STW_EDRAINING, "the manager is shutting down");
+    struct gateway_counters counters;
+    gateway_counters(loop->manager.gateway, &counters);
+    struct log_line line;
+    log_begin(&line, loop->log, LOG_INFO, "shell", "stopped");
+    log_number(&line, "packets_in", counters.packets_in);
+    log_number(&line, "packets_out", counters.packets_out);
+    log_number(&line, "bad_packets", counters.bad_packets);
+    log_number(&line, "skipped_frames", loop->manager.socket.skipped);
+    log_end(&line);
+}
+
+static int start(struct loop *loop)
+{
+    const char *problem = socket_open(&loop->manager.socket, loop->options->body_max);
+    if (problem) {
+        fprintf(stderr, "stewardd: %s: %s\n", problem, zmq_strerror(zmq_errno()));
+        return 1;
+    }
+    manager_init(&loop->manager, loop->options, loop->log);
+    bool done = watch(loop) && listen_all(loop);
+    if (done) {
+        log_start(loop);
+        serve(loop);
+    }
+    zloop_destroy(&loop->zloop);
+    manager_fini(&loop->manager);
+    return done ? 0 : 1;
+}
+
+int loop_run(const struct options *options, struct log *log)
+{
+    struct loop *loop = mem_zalloc(1, sizeof *loop);
+    loop->log = log;
+    loop->options = options;
+    loop->timer = -1;
+    loop->signals = signals_open();
+    if (loop->signals < 0) {
+        fprintf(stderr, "stewardd: cannot receive signals: %s\n", strerror(errno));
+        free(loop);
+        return 1;
+    }
+    zsys_handler_set(NULL); /* czmq's own handlers would end the loop behind our back */
+    system_prepare(log, options->connections_max);
+    int code = start(loop);
+    socket_close(&loop->manager.socket, LOOP_LINGER_MS);
+    close(loop->signals);
+    free(loop);
+    return code;
+}

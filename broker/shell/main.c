@@ -1,0 +1,50 @@
+/* stewardd: reads its options and serves. Exit codes: 0 ok, 1 failed, 2 usage. */
+#include "broker/shell/config.h"
+#include "broker/shell/loop.h"
+#include "broker/shell/system.h"
+
+#include <czmq.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static int run(const struct options *options)
+{
+    if (options->help) {
+        config_help(stdout);
+        return EXIT_OK;
+    }
+    if (options->version) {
+        printf("stewardd %s\n", STW_VERSION);
+        return EXIT_OK;
+    }
+    if (options->check_config) {
+        options_print(options, stdout);
+        return EXIT_OK;
+    }
+    const char *problem = system_problem();
+    if (problem) {
+        fprintf(stderr, "stewardd: %s\n", problem);
+        return EXIT_FAILED;
+    }
+    struct log log;
+    log_init(&log, STDERR_FILENO, (enum log_level)options->log_level);
+    return loop_run(options, &log);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct options_error error;
+    options_init(&options);
+    bool read = config_read(&options, argc, (const char **)argv, environ, &error);
+    int code = EXIT_USAGE;
+    if (read) {
+        code = run(&options);
+    } else {
+        fprintf(stderr, "stewardd: %s\n", error.text);
+    }
+    options_fini(&options);
+    return code;
+}

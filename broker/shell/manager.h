@@ -1,0 +1,58 @@
+/*
+ * The manager put together: core, journal and gateway, and one turn of their work. What a turn is
+ * made of is here; when there is one is the loop's business. One owner thread.
+ */
+#ifndef BROKER_SHELL_MANAGER_H
+#define BROKER_SHELL_MANAGER_H
+
+#include "broker/gateway/gateway.h"
+#include "broker/journal/journal.h"
+#include "broker/shell/clock.h"
+#include "broker/shell/log.h"
+#include "broker/shell/options.h"
+#include "broker/shell/socket.h"
+
+/* count: packets taken in one turn; then everybody's answers go out before more is read */
+#define MANAGER_TURN_PACKETS 256
+
+/* bytes: likewise; packets are up to 256 KiB, and a turn should not last much over 10 ms */
+#define MANAGER_TURN_BYTES (4 * 1024 * 1024)
+
+/* count: connections that closed and whose peers are still to be asked for */
+#define MANAGER_CLOSED 1024
+
+/* A connection whose close the monitor reported. */
+struct closed {
+    int descriptor;
+    unsigned tries;
+    uint64_t due_ms;
+};
+
+struct manager {
+    struct log *log;      /* borrowed */
+    struct socket socket; /* opened by the loop */
+    struct clock clock;
+    struct core *core;
+    struct journal *journal;
+    struct gateway *gateway;
+    uint64_t now_ms; /* of this turn */
+    struct closed closed[MANAGER_CLOSED];
+    size_t closed_count;
+};
+
+/* Makes the parts around manager->socket, which has to be open. log is borrowed. */
+void manager_init(struct manager *manager, const struct options *options, struct log *log);
+
+/* Destroys the parts; the socket stays. */
+void manager_fini(struct manager *manager);
+
+/* One turn: time, what came, what is due, what goes out. true: more is waiting already. */
+bool manager_turn(struct manager *manager);
+
+/* When the next turn is due although nothing comes (ms); UINT64_MAX: never. */
+uint64_t manager_deadline(const struct manager *manager);
+
+/* Open connections. */
+uint64_t manager_connections(const struct manager *manager);
+
+#endif
