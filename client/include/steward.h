@@ -12,21 +12,21 @@
  *     stw_close(&client);
  *
  * Rules that hold for every function unless its comment says otherwise
- * - Codes: 0 (STW_OK) is done, negatives are the codes of steward_errors.h. Three outcomes are told
- *   apart: done (0); refused (the manager or the library said no: nothing happened); unknown
+ * - Codes: 0 (STW_OK) is done, negatives are the codes of steward_errors.h. Three outcomes are
+ *   told apart: done (0); refused (the manager or the library said no: nothing happened); unknown
  *   (STW_ESESSION: the session ended, and STW_EUNREACHABLE or STW_ETIMEOUT where the comment says
  *   so: it may have happened or not).
  * - Timeouts are int64_t milliseconds: 0 tries and does not wait, -1 waits for ever. A cut
- *   connection, a stopped manager, another node that leads: the library reconnects, resumes and sends
- *   again by itself; the caller sees a slow call until its timeout.
+ *   connection, a stopped manager, another node that leads: the library reconnects, resumes and
+ *   sends again by itself; the caller sees a slow call until its timeout.
  * - Threads: every function may be called from any thread at any time; a client may be shared. Only
  *   an object's last call (stw_close, *_free, stw_ack and its kin) must not race with others on it.
  * - Fork: handles belong to the process that opened them. In a child every call on them fails
  *   with STW_EFORK (and *_close, *_free only free memory); the child opens its own client.
  * - Memory: `T **` consumes the object and sets the pointer to NULL; `const T *` borrows. Pointers
- *   returned from an object live as long as the object. Bodies given to put are copied before return.
+ *   returned from an object live as long as the object. Bodies given to put are copied first.
  * - Names: UTF-8, 1 to 255 bytes, no control characters, NUL-terminated here; names that
- *   begin with '$' are the manager's own. Bodies: 0 bytes to 1 MiB by default (the manager's limit).
+ *   begin with '$' are the manager's own. Bodies: 0 bytes to 1 MiB (the manager may say else).
  * - The library has no global state and installs no signal handlers. A blocking call is not
  *   interrupted by signals; use timeouts, or stw_client_interrupt.
  */
@@ -83,8 +83,8 @@ STW_API const char *stw_last_error(stw_client *client);
 
 typedef struct stw_open_options {
     size_t size;            /* sizeof(stw_open_options); set by stw_open_options_init */
-    int64_t timeout_ms;     /* for stw_open to reach the manager; 0: do not wait for it (calls will);
-                               default 5000 */
+    int64_t timeout_ms;     /* for stw_open to reach the manager; 0: do not wait for it (calls
+                               will); default 5000 */
     uint64_t session_ttl_ms; /* silence after which the manager ends the session; default 10000 */
     uint64_t session_grace_ms; /* after the connection closed; default 2000; 0 allowed */
     const char *program;    /* who this is, for people; default: the process' name */
@@ -92,6 +92,7 @@ typedef struct stw_open_options {
     uint32_t flush_ms;      /* a pending packet leaves at the latest after this; default 1 */
 } stw_open_options;
 
+/* Fills in the defaults and options->size. Call it before setting fields. */
 STW_API void stw_open_options_init(stw_open_options *options);
 
 /*
@@ -147,6 +148,7 @@ typedef struct stw_put_options {
     size_t headers_count;
 } stw_put_options;
 
+/* Fills in the defaults and options->size. */
 STW_API void stw_put_options_init(stw_put_options *options);
 
 typedef struct stw_item {
@@ -156,13 +158,18 @@ typedef struct stw_item {
 
 /* Puts count items (1 to 1024) into one queue, all or none, each with the options (NULL: none).
  * *duplicate (may be NULL) is set if the dedup id was known: nothing was put then, code 0. */
+/* tidy: allow parameters: a flat call reads better than a struct here */
 STW_API int stw_put_many(stw_client *client, const char *queue, const stw_item *items,
                          size_t count, const stw_put_options *options, bool *duplicate);
 
 /* As stw_put, without waiting: *future ends with the same codes. Many puts in flight are packed
  * together. Blocks only while in_flight_max requests have no answer. future NULL: nobody asks. */
+/* tidy: allow parameters: a flat call reads better than a struct here */
 STW_API int stw_put_async(stw_client *client, const char *queue, const void *data, size_t size,
                           int64_t timeout_ms, stw_future **future);
+/* As stw_put_many, without waiting; stw_future_value is 1 for a duplicate.
+ * future NULL: nobody asks. Blocks only while in_flight_max requests have no answer. */
+/* tidy: allow parameters: a flat call reads better than a struct here */
 STW_API int stw_put_many_async(stw_client *client, const char *queue, const stw_item *items,
                                size_t count, const stw_put_options *options, stw_future **future);
 
@@ -180,28 +187,35 @@ typedef struct stw_get_options {
     bool auto_ack;      /* acknowledged when this library has the reply; stw_ack is then a no-op */
 } stw_get_options;
 
+/* Fills in the defaults and options->size. */
 STW_API void stw_get_options_init(stw_get_options *options);
 
 /* Gets up to messages_max (1 to 1024) items from the first of queues_count (1 to 64) queues that
  * has any; waits for the first item only. messages[0 .. *count-1] are the caller's to settle. */
+/* tidy: allow parameters: a flat call reads better than a struct here */
 STW_API int stw_get_many(stw_client *client, const char *const *queues, size_t queues_count,
                          const stw_get_options *options, stw_message **messages,
                          size_t messages_max, size_t *count);
 
 /* The future's messages are taken by stw_future_message. */
+/* tidy: allow parameters: a flat call reads better than a struct here */
 STW_API int stw_get_async(stw_client *client, const char *const *queues, size_t queues_count,
                           const stw_get_options *options, size_t messages_max,
                           stw_future **future);
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
-STW_API const void *stw_message_data(const stw_message *message); /* not NUL-terminated */
+/* The body: stw_message_size bytes, not NUL-terminated, never NULL. Lives with the message. */
+STW_API const void *stw_message_data(const stw_message *message);
+/* Bytes of the body. */
 STW_API size_t stw_message_size(const stw_message *message);
+/* The queue it came from. NUL-terminated; lives as long as the message. */
 STW_API const char *stw_message_queue(const stw_message *message);
 /* The fencing token of this delivery: larger than all tokens given out before. */
 STW_API uint64_t stw_message_token(const stw_message *message);
 /* 1 for the first delivery. */
 STW_API uint32_t stw_message_deliveries(const stw_message *message);
+/* The priority it was put with, 0 to 255. */
 STW_API uint8_t stw_message_priority(const stw_message *message);
 /* Header value, or of a dead letter "dead.queue", "dead.reason", "first_failure", "last_failure";
  * NULL if there is none. */
@@ -214,8 +228,12 @@ STW_API int64_t stw_message_lease_left(const stw_message *message);
  * ack: done. nack: failed, counts, comes back after delay_ms. release: comes back, does not count.
  * reject: to the dead-letter queue. reason: may be NULL, at most 255 bytes are kept. */
 STW_API int stw_ack(stw_message **message);
+/* Failed: counts as a delivery and comes back after delay_ms (0: at once), or goes to the
+ * dead-letter queue at max_deliveries. reason: NULL or at most 255 bytes. Blocks; consumes. */
 STW_API int stw_nack(stw_message **message, int64_t delay_ms, const char *reason);
+/* Given back to its place in the queue, not counted. Blocks; consumes. */
 STW_API int stw_release(stw_message **message);
+/* To the dead-letter queue now. reason: NULL or at most 255 bytes. Blocks; consumes. */
 STW_API int stw_reject(stw_message **message, const char *reason);
 /* A new lease of lease_ms (STW_DEFAULT: as it was) from now on. Does not consume. */
 STW_API int stw_renew(stw_message *message, int64_t lease_ms);
@@ -224,9 +242,12 @@ STW_API int stw_task_done(stw_message **message);
 
 /* The same without waiting; consume the message at once. future NULL: nobody asks. */
 STW_API int stw_ack_async(stw_message **message, stw_future **future);
+/* stw_nack without waiting. Consumes at once. future NULL: nobody asks. */
 STW_API int stw_nack_async(stw_message **message, int64_t delay_ms, const char *reason,
                            stw_future **future);
+/* stw_release without waiting. Consumes at once. future NULL: nobody asks. */
 STW_API int stw_release_async(stw_message **message, stw_future **future);
+/* stw_reject without waiting. Consumes at once. future NULL: nobody asks. */
 STW_API int stw_reject_async(stw_message **message, const char *reason, stw_future **future);
 
 /* Renews by itself (every third of the lease) until the message is settled or freed. */
@@ -244,6 +265,7 @@ typedef struct stw_consume_options {
     int64_t lease_ms;        /* STW_DEFAULT: the queue's */
 } stw_consume_options;
 
+/* Fills in the defaults and options->size. */
 STW_API void stw_consume_options_init(stw_consume_options *options);
 
 /* Opens a stream from 1 to 64 queues. What lies in its buffer is leased and renewed by the library;
@@ -252,8 +274,8 @@ STW_API int stw_consume(stw_client *client, const char *const *queues, size_t qu
                         const stw_consume_options *options, stw_consumer **consumer);
 
 /* The next message. STW_EEMPTY (timeout 0), STW_ETIMEOUT, STW_ESHUTDOWN or STW_EDELETED (the
- * stream is at its end), STW_ESESSION (once, when the session was lost; the stream then goes on in a new
- * session; what was handed over before cannot be settled any more). */
+ * stream is at its end), STW_ESESSION (once, when the session was lost; the stream then goes on in
+ * a new session; what was handed over before cannot be settled any more). */
 STW_API int stw_consumer_next(stw_consumer *consumer, int64_t timeout_ms, stw_message **message);
 
 /* Gives what is in the buffer back, uncounted, and closes. Messages handed over stay valid. */
@@ -290,19 +312,23 @@ typedef struct stw_queue_options {
     uint64_t dedup_window_ms; /* default 300000 */
 } stw_queue_options;
 
+/* Nothing given; sets options->size. */
 STW_API void stw_queue_options_init(stw_queue_options *options);
 
 /* Creates the queue, or checks that it exists with these options (STW_EEXIST names one that
  * differs). Queues are also created by their first use, without options. */
 STW_API int stw_queue_declare(stw_client *client, const char *queue,
                               const stw_queue_options *options);
+/* Changes the given options of an existing queue, for puts and leases from now on. STW_ENOENT. */
 STW_API int stw_queue_alter(stw_client *client, const char *queue,
                             const stw_queue_options *options);
+/* Deletes it with all it holds: waiters end STW_EDELETED, leases are lost. STW_ENOENT. */
 STW_API int stw_queue_delete(stw_client *client, const char *queue);
 /* *count (may be NULL): how many items went. */
 STW_API int stw_queue_purge(stw_client *client, const char *queue, uint64_t *count);
 /* No deliveries until resumed; puts go on. */
 STW_API int stw_queue_pause(stw_client *client, const char *queue);
+/* Ends a pause. */
 STW_API int stw_queue_resume(stw_client *client, const char *queue);
 /* Python 3.13's Queue.shutdown: no more puts; gets until empty, or (immediate) everything goes. */
 STW_API int stw_queue_shutdown(stw_client *client, const char *queue, bool immediate);
@@ -325,6 +351,7 @@ typedef struct stw_lock_options {
     uint64_t permits;   /* semaphores: the declared count, the same in every acquire */
 } stw_lock_options;
 
+/* Fills in the defaults and options->size. */
 STW_API void stw_lock_options_init(stw_lock_options *options);
 
 /* Takes the named lock. STW_EBUSY, STW_ETIMEOUT, STW_EKIND. The lock is the session's: it passes
@@ -334,16 +361,21 @@ STW_API int stw_lock_acquire(stw_client *client, const char *name,
 /* Takes one of options->permits permits of the named semaphore. */
 STW_API int stw_semaphore_acquire(stw_client *client, const char *name,
                                   const stw_lock_options *options, stw_lock **permit);
+/* stw_lock_acquire without waiting: take the lock by stw_future_lock. */
 STW_API int stw_lock_acquire_async(stw_client *client, const char *name,
                                    const stw_lock_options *options, stw_future **future);
+/* stw_semaphore_acquire without waiting: take the permit by stw_future_lock. */
 STW_API int stw_semaphore_acquire_async(stw_client *client, const char *name,
                                         const stw_lock_options *options, stw_future **future);
 /* Gives it back; STW_ENOTHOLDER if it was lost. Consumes. */
 STW_API int stw_lock_release(stw_lock **lock);
+/* stw_lock_release without waiting. Consumes at once. future NULL: nobody asks. */
 STW_API int stw_lock_release_async(stw_lock **lock, stw_future **future);
+/* A new lease of lease_ms from now on, for a lock taken with one. STW_ENOTHOLDER if it was lost. */
 STW_API int stw_lock_renew(stw_lock *lock, uint64_t lease_ms);
 /* The fencing token: larger than that of every holder before. */
 STW_API uint64_t stw_lock_token(const stw_lock *lock);
+/* Its name. NUL-terminated; lives as long as the handle. */
 STW_API const char *stw_lock_name(const stw_lock *lock);
 /* false once the library knows that it was lost (session ended, lease ran out, broken). No I/O. */
 STW_API bool stw_lock_held(const stw_lock *lock);
@@ -354,8 +386,8 @@ STW_API int stw_lock_break(stw_client *client, const char *name);
 
 /* ---- futures -------------------------------------------------------------------------------- */
 
-/* Waits for the outcome: the code of the request; STW_EAGAIN if it is not there after timeout_ms (the request
- * goes on). May be called again. */
+/* Waits for the outcome: the code of the request; STW_EAGAIN if it is not there after timeout_ms
+ * (the request goes on). May be called again. */
 STW_API int stw_future_wait(stw_future *future, int64_t timeout_ms);
 /* The outcome if it is there, else STW_EAGAIN. Never blocks, never flushes. */
 STW_API int stw_future_poll(stw_future *future);
@@ -379,7 +411,8 @@ STW_API void stw_future_free(stw_future **future);
 
 /* A queue of finished futures, for thousands in flight. */
 STW_API int stw_completions_new(stw_client *client, stw_completions **completions);
-/* The future will appear in it once, when it is done (at once if it is already); user comes along. */
+/* The future will appear in it once, when it is done (at once if it is already). user comes
+ * along. */
 STW_API int stw_completions_add(stw_completions *completions, stw_future *future, void *user);
 /* The next finished one (the caller's again), STW_EAGAIN after timeout_ms. */
 STW_API int stw_completions_next(stw_completions *completions, int64_t timeout_ms,
@@ -387,6 +420,7 @@ STW_API int stw_completions_next(stw_completions *completions, int64_t timeout_m
 /* A descriptor that is readable while stw_completions_next would return one: for poll, epoll, any
  * event loop. Owned by the completions. */
 STW_API int stw_completions_fd(stw_completions *completions);
+/* Frees it; futures still in it stay valid and are no longer announced. */
 STW_API void stw_completions_free(stw_completions **completions);
 
 /* ---- looking: rows of named values ---------------------------------------------------------- */
@@ -394,16 +428,25 @@ STW_API void stw_completions_free(stw_completions **completions);
 /* Each gives rows to free with stw_rows_free; fields as docs/protocol.md names them.
  * Lists are paged: `after` is the name of the last row of the page before, NULL at first. */
 STW_API int stw_stat(stw_client *client, stw_rows **rows);
+/* One row: a queue's settings, counts and counters. STW_ENOENT. */
 STW_API int stw_queue_show(stw_client *client, const char *queue, stw_rows **rows);
+/* A page of at most max (1 to 1000) queues in byte order of names, each as in stw_queue_show;
+ * prefix NULL: all. */
 STW_API int stw_queue_list(stw_client *client, const char *after, const char *prefix, size_t max,
                            stw_rows **rows);
+/* Ready items from offset on, in delivery order, at most max (1 to 1000); nothing is leased. */
 STW_API int stw_queue_peek(stw_client *client, const char *queue, uint64_t offset, size_t max,
                            stw_rows **rows);
+/* First row the lock, then a row for each holder and waiter. STW_ENOENT. */
 STW_API int stw_lock_show(stw_client *client, const char *name, stw_rows **rows);
+/* A page of at most max (1 to 1000) locks and semaphores in byte order of names. */
 STW_API int stw_lock_list(stw_client *client, const char *after, const char *prefix, size_t max,
                           stw_rows **rows);
+/* One row: a session. STW_ENOENT. */
 STW_API int stw_session_show(stw_client *client, uint64_t session, stw_rows **rows);
+/* A page of at most max (1 to 1000) sessions with ids greater than after, ascending. */
 STW_API int stw_session_list(stw_client *client, uint64_t after, size_t max, stw_rows **rows);
+/* An operator's act: ends a session; what it owns is given back. STW_ENOENT. */
 STW_API int stw_session_end(stw_client *client, uint64_t session);
 
 enum stw_value_type { STW_VALUE_NUMBER = 1, STW_VALUE_TEXT = 2, STW_VALUE_BYTES = 3 };
@@ -416,12 +459,15 @@ typedef struct stw_value {
     size_t size;
 } stw_value;
 
+/* How many rows. */
 STW_API size_t stw_rows_count(const stw_rows *rows);
+/* How many fields a row has; 0 out of range. */
 STW_API size_t stw_rows_fields(const stw_rows *rows, size_t row);
 /* Field by position. Out of range: false. */
 STW_API bool stw_rows_value(const stw_rows *rows, size_t row, size_t field, stw_value *value);
 /* Field by name. */
 STW_API bool stw_rows_find(const stw_rows *rows, size_t row, const char *key, stw_value *value);
+/* Frees the rows and everything that stw_value pointed to. */
 STW_API void stw_rows_free(stw_rows **rows);
 
 #ifdef __cplusplus

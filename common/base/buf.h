@@ -25,6 +25,7 @@ void buf_clear(struct buf *buf);
 /* Makes room for `more` bytes and returns where to write them; add to buf->size afterwards. */
 uint8_t *buf_reserve(struct buf *buf, size_t more);
 
+/* size bytes, as they are. */
 void buf_add(struct buf *buf, const void *data, size_t size);
 void buf_u8(struct buf *buf, uint8_t value);
 void buf_u16(struct buf *buf, uint16_t value);
@@ -34,6 +35,7 @@ void buf_u64(struct buf *buf, uint64_t value);
 /* u32 size, then the bytes. */
 void buf_slice(struct buf *buf, struct slice value);
 
+/* What the buffer holds, borrowed until it grows. */
 static inline struct slice buf_view(const struct buf *buf)
 {
     return slice_of(buf->data, buf->size);
@@ -46,6 +48,7 @@ struct reader {
     bool failed;
 };
 
+/* Starts at the first byte; the input is borrowed. */
 void reader_init(struct reader *reader, struct slice input);
 uint8_t reader_u8(struct reader *reader);
 uint16_t reader_u16(struct reader *reader);

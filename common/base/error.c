@@ -1,4 +1,4 @@
-/* The table of steward_errors.h as functions. To add an error, append it there; nothing changes here. */
+/* The table of steward_errors.h as functions. To add one, append it there. */
 #include "common/base/error.h"
 
 #include <stddef.h>

@@ -20,6 +20,7 @@ struct field {
     uint64_t number;    /* FIELD_U64 */
 };
 
+/* Begins a row. */
 void fields_row(struct buf *out);
 void fields_u64(struct buf *out, const char *key, uint64_t value);
 void fields_bytes(struct buf *out, const char *key, struct slice value);

@@ -12,16 +12,19 @@ struct slice {
     size_t size; /* bytes */
 };
 
+/* Borrows size bytes. */
 static inline struct slice slice_of(const void *data, size_t size)
 {
     return (struct slice){.data = data, .size = size};
 }
 
+/* Borrows a NUL-terminated text, without its NUL. */
 static inline struct slice slice_str(const char *text)
 {
     return (struct slice){.data = (const uint8_t *)text, .size = strlen(text)};
 }
 
+/* Same size and bytes. */
 static inline bool slice_equal(struct slice a, struct slice b)
 {
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
