@@ -1,0 +1,345 @@
+/*
+ * What the commands print: JSON lines, tables, readable durations and sizes; and bytes to stdout
+ * with a count of how many of them got there.
+ */
+#include "client/cli/cli.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/alloc.h"
+
+#define PIPE_CHUNK 4096 /* bytes that a pipe which poll calls writable takes without blocking */
+#define CELL_BYTES 256  /* longest text of a table's cell */
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+struct line {
+    json_t *object;
+};
+
+struct line *line_begin(void)
+{
+    struct line *line = mem_zalloc(1, sizeof(*line));
+    line->object = json_object();
+    return line;
+}
+
+/* Base64 (RFC 4648) of bytes that are no UTF-8. */
+static char *base64(const unsigned char *data, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *text = mem_alloc((size + 2) / 3 * 4 + 1);
+    char *out = text;
+    for (size_t i = 0; i < size; i += 3) {
+        unsigned bits = (unsigned)data[i] << 16;
+        bits |= i + 1 < size ? (unsigned)data[i + 1] << 8 : 0;
+        bits |= i + 2 < size ? (unsigned)data[i + 2] : 0;
+        *out++ = digits[bits >> 18];
+        *out++ = digits[(bits >> 12) & 63];
+        *out++ = i + 1 < size ? digits[(bits >> 6) & 63] : '=';
+        *out++ = i + 2 < size ? digits[bits & 63] : '=';
+    }
+    *out = '\0';
+    return text;
+}
+
+void line_data(struct line *line, const char *key, const void *data, size_t size)
+{
+    json_t *text = json_stringn(data != NULL ? data : "", size); /* NULL: not UTF-8 */
+    if (text != NULL) {
+        json_object_set_new(line->object, key, text);
+        return;
+    }
+    char name[64];
+    char *encoded = base64(data, size);
+    snprintf(name, sizeof(name), "%s_base64", key);
+    json_object_set_new(line->object, name, json_string(encoded));
+    free(encoded);
+}
+
+void line_text(struct line *line, const char *key, const char *value)
+{
+    line_data(line, key, value, strlen(value));
+}
+
+void line_u64(struct line *line, const char *key, uint64_t value)
+{
+    json_int_t number = value > INT64_MAX ? INT64_MAX : (json_int_t)value;
+    json_object_set_new(line->object, key, json_integer(number));
+}
+
+void line_real(struct line *line, const char *key, double value)
+{
+    json_object_set_new(line->object, key, json_real(value));
+}
+
+void line_bool(struct line *line, const char *key, bool value)
+{
+    json_object_set_new(line->object, key, json_boolean(value));
+}
+
+void line_value(struct line *line, const stw_value *value)
+{
+    if (value->type == STW_VALUE_NUMBER) {
+        line_u64(line, value->key, value->number);
+    } else {
+        line_data(line, value->key, value->data, value->size);
+    }
+}
+
+void line_append(struct line *line, const char *key, struct line **inner)
+{
+    json_t *array = json_object_get(line->object, key);
+    if (array == NULL) {
+        array = json_array();
+        json_object_set_new(line->object, key, array);
+    }
+    json_array_append_new(array, (*inner)->object);
+    free(*inner);
+    *inner = NULL;
+}
+
+void line_discard(struct line **line)
+{
+    json_decref((*line)->object);
+    free(*line);
+    *line = NULL;
+}
+
+char *line_end(struct line **line)
+{
+    char *text = json_dumps((*line)->object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    line_discard(line);
+    return text != NULL ? text : strdup("{}");
+}
+
+bool line_print(struct line **line, FILE *out)
+{
+    char *text = line_end(line);
+    bool good = fprintf(out, "%s\n", text) >= 0;
+    free(text);
+    return good;
+}
+
+bool line_show(const struct cli *cli, struct line **line)
+{
+    const char *key;
+    json_t *value;
+    if (given(cli, OPTION_JSON)) {
+        return line_print(line, stdout);
+    }
+    json_object_foreach((*line)->object, key, value)
+    {
+        if (json_is_string(value)) {
+            printf("%-20s  %s\n", key, json_string_value(value));
+        } else {
+            double number = json_number_value(value);
+            bool whole = json_is_integer(value) || number >= 1000;
+            printf("%-20s  %.*f\n", key, whole ? 0 : 3, number);
+        }
+    }
+    line_discard(line);
+    return !ferror(stdout);
+}
+
+/* ---- for people ------------------------------------------------------------------------------ */
+
+const char *duration_text(uint64_t ms, char *text, size_t size)
+{
+    uint64_t s = ms / 1000;
+    if (ms < 1000) {
+        snprintf(text, size, "%" PRIu64 " ms", ms);
+    } else if (s < 60) {
+        snprintf(text, size, "%" PRIu64 ".%" PRIu64 " s", s, ms % 1000 / 100);
+    } else if (s < 3600) {
+        snprintf(text, size, "%" PRIu64 " m %02" PRIu64 " s", s / 60, s % 60);
+    } else if (s < 86400) {
+        snprintf(text, size, "%" PRIu64 " h %02" PRIu64 " m", s / 3600, s % 3600 / 60);
+    } else {
+        snprintf(text, size, "%" PRIu64 " d %02" PRIu64 " h", s / 86400, s % 86400 / 3600);
+    }
+    return text;
+}
+
+const char *bytes_text(uint64_t bytes, char *text, size_t size)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    while (value >= 1024 && unit < 4) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(text, size, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return text;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text);
+    return size >= strlen(end) && strcmp(text + size - strlen(end), end) == 0;
+}
+
+/* A field for people: control characters become dots, so that nothing moves the cursor. */
+static const char *cell_text(const stw_value *value, char *text, size_t size)
+{
+    if (value->type == STW_VALUE_NUMBER) {
+        if (ends_with(value->key, "_ms")) {
+            return duration_text(value->number, text, size);
+        }
+        if (ends_with(value->key, "bytes")) {
+            return bytes_text(value->number, text, size);
+        }
+        snprintf(text, size, "%" PRIu64, value->number);
+        return text;
+    }
+    size_t length = value->size < size - 1 ? value->size : size - 1;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)value->data[i];
+        text[i] = byte < 0x20 || byte == 0x7f ? '.' : (char)byte;
+    }
+    text[length] = '\0';
+    return text;
+}
+
+static const char *cell(const stw_rows *rows, size_t row, const char *key, char *text)
+{
+    stw_value value;
+    if (!stw_rows_find(rows, row, key, &value)) {
+        return "-";
+    }
+    return cell_text(&value, text, CELL_BYTES);
+}
+
+static void columns_widen(const stw_rows *rows, struct column *columns)
+{
+    char text[CELL_BYTES];
+    for (struct column *column = columns; column->key != NULL; column++) {
+        int width = (int)strlen(column->title);
+        for (size_t row = 0; row < stw_rows_count(rows); row++) {
+            int size = (int)strlen(cell(rows, row, column->key, text));
+            width = size > width ? size : width;
+        }
+        bool right = column->width < 0;
+        int before = right ? -column->width : column->width;
+        width = width > before ? width : before;
+        column->width = right ? -width : width;
+    }
+}
+
+static void cell_print(const struct column *column, const char *text)
+{
+    const char *gap = column[1].key != NULL ? "  " : "";
+    if (column->width < 0) {
+        printf("%*s%s", -column->width, text, gap);
+    } else {
+        printf("%-*s%s", column[1].key != NULL ? column->width : 0, text, gap);
+    }
+}
+
+bool rows_table(const struct cli *cli, const stw_rows *rows, struct column *columns, bool head)
+{
+    char text[CELL_BYTES];
+    size_t count = stw_rows_count(rows);
+    if (given(cli, OPTION_JSON)) {
+        for (size_t row = 0; row < count; row++) {
+            row_fields(cli, rows, row);
+        }
+        return !ferror(stdout);
+    }
+    columns_widen(rows, columns);
+    for (const struct column *column = columns; head && column->key != NULL; column++) {
+        cell_print(column, column->title);
+    }
+    printf("%s", head ? "\n" : "");
+    for (size_t row = 0; row < count; row++) {
+        for (const struct column *column = columns; column->key != NULL; column++) {
+            cell_print(column, cell(rows, row, column->key, text));
+        }
+        printf("\n");
+    }
+    return !ferror(stdout);
+}
+
+static void line_row(struct line *line, const stw_rows *rows, size_t row)
+{
+    stw_value value;
+    for (size_t field = 0; stw_rows_value(rows, row, field, &value); field++) {
+        line_value(line, &value);
+    }
+}
+
+bool row_fields(const struct cli *cli, const stw_rows *rows, size_t row)
+{
+    if (given(cli, OPTION_JSON)) {
+        struct line *line = line_begin();
+        line_row(line, rows, row);
+        return line_print(&line, stdout);
+    }
+    char text[CELL_BYTES];
+    stw_value value;
+    for (size_t field = 0; stw_rows_value(rows, row, field, &value); field++) {
+        printf("%-20s  %s\n", value.key, cell_text(&value, text, sizeof(text)));
+    }
+    return !ferror(stdout);
+}
+
+bool rows_merged(const stw_rows *rows)
+{
+    struct line *line = line_begin();
+    for (size_t row = 0; row < stw_rows_count(rows); row++) {
+        line_row(line, rows, row);
+    }
+    return line_print(&line, stdout);
+}
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+void output_add(struct output *output, const void *data, size_t size)
+{
+    if (size > output->capacity - output->size) {
+        output->capacity = (output->size + size) * 2;
+        output->data = mem_realloc(output->data, output->capacity, 1);
+    }
+    if (size > 0) {
+        memcpy(output->data + output->size, data, size);
+    }
+    output->size += size;
+}
+
+/* Files never make us wait for long; on anything else a signal must be able to stop us. */
+static bool is_file(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+bool output_flush(struct cli *cli, struct output *output)
+{
+    size_t most = is_file(STDOUT_FILENO) ? SIZE_MAX : PIPE_CHUNK;
+    while (output->written < output->size) {
+        size_t left = output->size - output->written;
+        if (most == PIPE_CHUNK && !fd_wait(cli, STDOUT_FILENO, POLLOUT, -1)) {
+            return false;
+        }
+        ssize_t n = write(STDOUT_FILENO, output->data + output->written, left < most ? left : most);
+        if (n < 0 && errno != EINTR && errno != EAGAIN) {
+            return false;
+        }
+        output->written += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+void output_clear(struct output *output)
+{
+    output->size = 0;
+    output->written = 0;
+}
