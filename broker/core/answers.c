@@ -424,6 +424,19 @@ static void answer_seen(struct core *core, struct session *session, uint64_t req
     answer_remove(core, session, request, answer);
 }
 
+/* How many answers in a row from `first` on are plain: nothing hangs on them. */
+static uint64_t done_run(struct session *session, uint64_t first, uint64_t max)
+{
+    void *records;
+    uint64_t run = idtable_run(&session->answers, first, max, &records);
+    const struct answer *answers = records;
+    uint64_t done = 0;
+    while (done < run && answers[done].state == ANSWER_DONE) {
+        done++;
+    }
+    return done;
+}
+
 static void range_seen(struct core *core, struct session *session, struct id_range range)
 {
     if (range.first > session->highest_request || range.count == 0) {
@@ -433,7 +446,14 @@ static void range_seen(struct core *core, struct session *session, struct id_ran
     uint64_t last = range.first + (range.count - 1 < left ? range.count - 1 : left);
     uint64_t id = range.first;
     while (idtable_next(&session->answers, id, &id) && id <= last) {
-        answer_seen(core, session, id++);
+        uint64_t done = done_run(session, id, last - id + 1);
+        if (done == 0) {
+            answer_seen(core, session, id++);
+            continue;
+        }
+        idtable_remove_run(&session->answers, id, done);
+        core->bookkeeping -= done * sizeof(struct answer);
+        id += done;
     }
 }
 

@@ -149,17 +149,39 @@ struct id_chunk *idtable_chunk(struct idtable *table, uint64_t id)
     return chunk_find(table, id / IDTABLE_CHUNK);
 }
 
-void idtable_remove(struct idtable *table, uint64_t id)
+uint64_t idtable_run(struct idtable *table, uint64_t first, uint64_t max, void **records)
 {
-    struct id_chunk *chunk = chunk_find(table, id / IDTABLE_CHUNK);
-    uint32_t slot = (uint32_t)(id % IDTABLE_CHUNK);
+    struct id_chunk *chunk = chunk_find(table, first / IDTABLE_CHUNK);
+    uint32_t slot = (uint32_t)(first % IDTABLE_CHUNK);
     STEWARD_ASSERT(chunk && bit_get(chunk, slot));
-    chunk->used[slot / BITS] &= ~(1u << (slot % BITS));
-    chunk->live--;
-    table->live--;
+    uint32_t end = IDTABLE_CHUNK - slot < max ? IDTABLE_CHUNK : slot + (uint32_t)max;
+    uint32_t at = slot + 1;
+    while (at < end && bit_get(chunk, at)) {
+        at++;
+    }
+    *records = record_at(table, chunk, slot);
+    return at - slot;
+}
+
+void idtable_remove_run(struct idtable *table, uint64_t first, uint64_t count)
+{
+    struct id_chunk *chunk = chunk_find(table, first / IDTABLE_CHUNK);
+    uint32_t slot = (uint32_t)(first % IDTABLE_CHUNK);
+    STEWARD_ASSERT(chunk && count <= IDTABLE_CHUNK - slot);
+    for (uint32_t i = slot; i < slot + (uint32_t)count; i++) {
+        STEWARD_ASSERT(bit_get(chunk, i));
+        chunk->used[i / BITS] &= ~(1u << (i % BITS));
+    }
+    chunk->live -= (uint32_t)count;
+    table->live -= count;
     if (chunk->live == 0) {
         chunk_drop(table, chunk);
     }
+}
+
+void idtable_remove(struct idtable *table, uint64_t id)
+{
+    idtable_remove_run(table, id, 1);
 }
 
 /* First used slot of the chunk from `slot` on; IDTABLE_CHUNK if none. */

@@ -42,6 +42,11 @@ void *idtable_add(struct idtable *table, uint64_t id, struct id_chunk **chunk);
  * most count; they lie one behind the other. *added says how many. All must be absent.
  */
 void *idtable_add_run(struct idtable *table, uint64_t first, uint64_t count, uint64_t *added);
+/* From a present id on: how many ids in a row are present in its chunk, at most max; *records gets
+ * the first one's record, the others follow. */
+uint64_t idtable_run(struct idtable *table, uint64_t first, uint64_t max, void **records);
+/* Removes a run within one chunk, as idtable_run found it. */
+void idtable_remove_run(struct idtable *table, uint64_t first, uint64_t count);
 /* Its chunk; NULL if the id's chunk does not exist. */
 struct id_chunk *idtable_chunk(struct idtable *table, uint64_t id);
 /* The id must be present. The chunk's timer must be disarmed by the caller when live is 1. */

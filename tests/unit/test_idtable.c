@@ -45,6 +45,31 @@ START_TEST(runs_and_holes)
 }
 END_TEST
 
+START_TEST(runs_end_at_holes_and_borders)
+{
+    struct idtable table;
+    void *records;
+    uint64_t added;
+    idtable_init(&table, sizeof(struct record));
+    idtable_add_run(&table, 200, 100, &added);
+    ck_assert_uint_eq(added, 56);
+    idtable_add_run(&table, 256, 44, &added);
+    ck_assert_uint_eq(idtable_run(&table, 200, 100, &records), 56);
+    ck_assert_uint_eq(idtable_run(&table, 200, UINT64_MAX, &records), 56);
+    ck_assert_ptr_eq(records, idtable_get(&table, 200));
+    ck_assert_uint_eq(idtable_run(&table, 210, 7, &records), 7);
+    idtable_remove_run(&table, 220, 5);
+    ck_assert_uint_eq(idtable_run(&table, 200, 100, &records), 20);
+    ck_assert_ptr_null(idtable_get(&table, 224));
+    ck_assert_ptr_nonnull(idtable_get(&table, 225));
+    idtable_remove_run(&table, 256, 44);
+    ck_assert_ptr_null(idtable_chunk(&table, 256));
+    idtable_check(&table);
+    ck_assert_uint_eq(table.live, 51);
+    idtable_fini(&table);
+}
+END_TEST
+
 START_TEST(chunks_leave_with_their_last_record)
 {
     struct idtable table;
@@ -74,6 +99,7 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {runs_and_holes, chunks_leave_with_their_last_record};
+    const TTest *const tests[] = {runs_and_holes, runs_end_at_holes_and_borders,
+                                  chunks_leave_with_their_last_record};
     return fixture_run("idtable", tests, sizeof tests / sizeof *tests);
 }
