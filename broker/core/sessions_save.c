@@ -67,7 +67,7 @@ static void wait_list_save(const struct wait_link *list, struct buf *out)
 
 static bool queue_awaited(const struct queue *queue)
 {
-    return queue && (queue->getters || queue->putters || queue->joiners);
+    return queue && (queue->getters || queue->parked || queue->putters || queue->joiners);
 }
 
 static void wait_lists_save(const struct core *core, struct buf *out)
@@ -82,6 +82,7 @@ static void wait_lists_save(const struct core *core, struct buf *out)
         if (queue_awaited(queue)) {
             buf_u32(out, i);
             wait_list_save(queue->getters, out);
+            wait_list_save(queue->parked, out);
             wait_list_save(queue->putters, out);
             wait_list_save(queue->joiners, out);
         }
@@ -201,7 +202,7 @@ static bool kind_in_list(const struct waiter *waiter, const struct queue *queue,
     case WAIT_ACQUIRE: return false;
     case WAIT_PUT: return list == &queue->putters;
     case WAIT_JOIN: return list == &queue->joiners;
-    default: return list == &queue->getters;
+    default: return list == (waiter->parked ? &queue->parked : &queue->getters);
     }
 }
 
@@ -235,6 +236,7 @@ static bool wait_lists_load(struct core *core, const struct roster *roster, stru
         }
         struct queue *queue = core->queues[index];
         if (!wait_list_load(roster, in, queue, &queue->getters) ||
+            !wait_list_load(roster, in, queue, &queue->parked) ||
             !wait_list_load(roster, in, queue, &queue->putters) ||
             !wait_list_load(roster, in, queue, &queue->joiners)) {
             return false;

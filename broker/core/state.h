@@ -192,6 +192,7 @@ struct waiter {
     uint64_t credit_messages; /* CONSUME */
     int64_t credit_bytes;     /* CONSUME: the last message may overdraw it */
     struct message **messages; /* PUT: owned */
+    bool many;                 /* PUT: a PUT_MANY, answered with a number */
     uint32_t messages_count;   /* PUT */
     uint64_t owner;            /* ACQUIRE */
     uint64_t target_count;     /* REDRIVE: still to move */

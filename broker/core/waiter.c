@@ -61,7 +61,7 @@ static struct wait_link **list_of(const struct waiter *waiter, void *object)
     case WAIT_ACQUIRE: return &((struct lock *)object)->waiters;
     case WAIT_PUT: return &queue->putters;
     case WAIT_JOIN: return &queue->joiners;
-    default: return &queue->getters;
+    default: return waiter->parked ? &queue->parked : &queue->getters;
     }
 }
 
@@ -75,7 +75,7 @@ static void count_link(const struct waiter *waiter, void *object, uint64_t one)
     case WAIT_JOIN: queue->joiners_count += one; break;
     case WAIT_CONSUME:
         queue->consumers_count += one;
-        queue->getters_count += one;
+        queue->getters_count += waiter->parked ? 0 : one;
         break;
     default: queue->getters_count += one; break;
     }
@@ -229,6 +229,8 @@ void waiter_save(const struct waiter *waiter, struct buf *out)
     buf_u32(out, waiter->links_count);
     buf_u8(out, waiter->auto_ack);
     buf_u8(out, waiter->reentrant);
+    buf_u8(out, waiter->parked);
+    buf_u8(out, waiter->many);
     buf_u32(out, waiter->max);
     buf_u64(out, waiter->since_ms);
     buf_u8(out, timer_armed(&waiter->timer));
@@ -272,6 +274,8 @@ static void numbers_load(struct core *core, struct waiter *waiter, struct reader
 {
     waiter->auto_ack = reader_u8(in) != 0;
     waiter->reentrant = reader_u8(in) != 0;
+    waiter->parked = reader_u8(in) != 0;
+    waiter->many = reader_u8(in) != 0;
     waiter->max = reader_u32(in);
     waiter->since_ms = reader_u64(in);
     bool armed = reader_u8(in) != 0;
