@@ -256,6 +256,15 @@ static void answers_register(struct core *core, struct session *session,
     core->bookkeeping += (total - skip) * sizeof(struct answer);
 }
 
+/* Makes an answered request new again: only a deliberate bug needs it. */
+static void answer_again(struct core *core, struct session *session, uint64_t request)
+{
+    struct answer *answer = idtable_get(&session->answers, request);
+    stored_drop(core, session, answer);
+    answer->state = ANSWER_PENDING;
+    answer->waiter = NULL;
+}
+
 uint64_t answers_begin(struct core *core, struct session *session, const struct command *command)
 {
     uint64_t count = command_requests(command);
@@ -270,12 +279,12 @@ uint64_t answers_begin(struct core *core, struct session *session, const struct 
     uint64_t known = session->highest_request + 1 - first;
     uint64_t old = known < count ? known : count;
     uint64_t common = hash_command(core, command);
-    if (CANARY(RESEND_APPLIED) && first == session->highest_request &&
-        command->kind == COMMAND_PUT_MANY && idtable_get(&session->answers, first)) {
-        answer_remove(core, session, first, idtable_get(&session->answers, first));
-        session->highest_request -= old;
-        answers_register(core, session, command, 0, common);
-        return count;
+    if (CANARY(RESEND_APPLIED) && old == 1 && count == 1) {
+        const struct answer *before = idtable_get(&session->answers, first);
+        if (before && before->state != ANSWER_PENDING) {
+            answer_again(core, session, first);
+            return 1;
+        }
     }
     answers_repeat(core, session, command, old, common);
     if (old == count || session->ending) {

@@ -64,6 +64,27 @@ START_TEST(a_run_is_one_receipt)
 }
 END_TEST
 
+START_TEST(an_atomic_put_is_one_request)
+{
+    struct fixture f;
+    fixture_init(&f);
+    uint64_t s = fixture_open(&f, 1);
+    struct slice bodies[3] = {slice_str("0"), slice_str("1"), slice_str("2")};
+    struct command many = put(bodies, 3);
+    many.kind = COMMAND_PUT_MANY;
+    fixture_request(&f, s, many);
+    ck_assert_uint_eq(f.request[s], 1);
+    assert_reply(&f, s, 1, STW_OK);
+    apply_at(&f, s, 1, many);
+    assert_reply(&f, s, 1, STW_OK);
+    bodies[2] = slice_str("3");
+    apply_at(&f, s, 1, many);
+    assert_reply(&f, s, 1, STW_EREUSED);
+    ck_assert_uint_eq(total_put(&f, s), 3);
+    fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(grouping_does_not_matter)
 {
     struct fixture f;
@@ -274,6 +295,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {a_run_is_one_receipt,
+                                  an_atomic_put_is_one_request,
                                   grouping_does_not_matter,
                                   another_payload_is_refused_and_harms_nothing,
                                   gaps_are_refused,
