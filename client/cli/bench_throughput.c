@@ -32,7 +32,7 @@ struct producer {
     stw_item *items;
 };
 
-/* Takes `count` finished puts off the ring, waiting for the last of them first: one wake-up for all. */
+/* Takes `count` finished puts off the ring; waits for the last first: one wake-up for all. */
 static bool producer_collect(struct producer *producer, uint64_t count)
 {
     struct bench *bench = producer->bench;

@@ -66,9 +66,12 @@ int cmd_queue_show(struct cli *cli)
 /* Pages of at most PAGE_ROWS; the manager may give fewer when the bodies are large. */
 int cmd_queue_peek(struct cli *cli)
 {
-    struct column columns[] = {{"sequence", "SEQUENCE", -8}, {"state", "STATE", 8},
-                               {"priority", "PRIORITY", -8}, {"deliveries", "DELIVERIES", -10},
-                               {"body", "BODY", 4},          {NULL, NULL, 0}};
+    struct column columns[] = {{"sequence", "SEQUENCE", -8},
+                               {"priority", "PRIORITY", -8},
+                               {"deliveries", "DELIVERIES", -10},
+                               {"body_size", "SIZE", -6},
+                               {"body", "BODY", 4},
+                               {NULL, NULL, 0}};
     uint64_t left = option_number(cli, OPTION_MAX, PEEK_ROWS);
     uint64_t offset = option_number(cli, OPTION_OFFSET, 0);
     bool head = true, good = true;
