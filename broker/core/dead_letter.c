@@ -1,7 +1,7 @@
 /*
  * Dead letters: messages that were rejected, failed too often or expired move to the dead-letter
  * queue with a record of where, why and how often. A dead-letter queue that cannot take a message
- * (full, shut down) never loses it: the message stays in its own queue, delayed, and is tried again.
+ * (full, shut down) loses none: the message stays in its own queue, delayed, and is tried again.
  */
 #include "broker/core/queue.h"
 

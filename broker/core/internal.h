@@ -164,7 +164,7 @@ bool redrive_slice(struct core *core);
  * Timers: the tick disarms a timer before it calls its *_timer function. The owner of a chunk of
  * leases (chunk->owner) is its session: set it when the chunk's timer is armed.
  */
-/* core_destroy, and a broken snapshot: frees leases and their messages, disarms, effects nothing. */
+/* core_destroy, and a broken snapshot: frees leases and messages, disarms, effects nothing. */
 void leases_fini(struct core *core, struct session *session);
 /* ACK NACK RELEASE REJECT RENEW */
 void lease_apply_settle(struct core *core, struct session *session, const struct command *command);
@@ -196,7 +196,7 @@ void lease_cancel(struct core *core, struct session *session, uint64_t first_tag
 /* LEADER_START, CLOCK_GAP: every lease gets at least its full time from now. */
 void lease_refresh_all(struct core *core, struct session *session);
 
-/* ---- lock.c, lock_admin.c, locks_save.c --------------------------------------------------------------------------------- */
+/* ---- lock.c, lock_admin.c, locks_save.c ------------------------------------------------------- */
 /* ACQUIRE UNLOCK LOCK_RENEW LOCK_BREAK LOCK_SHOW LOCK_LIST */
 void lock_apply(struct core *core, struct session *session, const struct command *command);
 int lock_compare(const struct order_node *a, const struct order_node *b);

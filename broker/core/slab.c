@@ -163,8 +163,10 @@ void *slab_alloc(struct slab *slab, size_t size)
     }
     struct record *record = page->free;
     if (record) {
-        ASAN_UNPOISON_MEMORY_REGION(record, size);
+        ASAN_UNPOISON_MEMORY_REGION(record, sizeof *record);
         page->free = record->next;
+        ASAN_POISON_MEMORY_REGION(record, sizeof *record);
+        ASAN_UNPOISON_MEMORY_REGION(record, size);
     } else {
         record = (struct record *)(void *)(page->records + (size_t)page->cut++ * page->size);
         ASAN_UNPOISON_MEMORY_REGION(record, size);
@@ -181,6 +183,7 @@ void slab_free(struct slab *slab, void *record, size_t size)
     struct page *page = (struct page *)((uintptr_t)record & ~(uintptr_t)(PAGE_BYTES - 1));
     STEWARD_ASSERT(page->size == class * CLASS_BYTES && page->used > 0);
     struct record *freed = record;
+    ASAN_UNPOISON_MEMORY_REGION(freed, sizeof *freed); /* it may have been smaller */
     freed->next = page->free;
     page->free = freed;
     ASAN_POISON_MEMORY_REGION(record, page->size);
