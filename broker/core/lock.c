@@ -401,7 +401,7 @@ static void lock_unlock(struct core *core, struct session *session, uint64_t req
     }
 }
 
-/* lease_ms: from now on; 0 or SETTING_DEFAULT: the one it has. Answers what is left, 0: no lease. */
+/* lease_ms: from now on; 0, SETTING_DEFAULT: the one it has. Answers what is left; 0: no lease. */
 static void lock_renew(struct core *core, struct session *session, uint64_t request,
                        const struct cmd_unlock *renew)
 {
