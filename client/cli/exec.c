@@ -27,6 +27,7 @@ struct exec {
     stw_future *get;               /* under way; NULL: none */
     uint64_t left;                 /* items still to be taken */
     uint64_t done, failed, broken; /* acked, nacked, not settled */
+    bool cancelled;                /* the get under way was asked to end */
     bool ended;                    /* no more items: time-out, stopped, failed */
     int stopped_by;                /* signal; 0: none */
     int code;                      /* the failure that ended the taking; STW_OK: none */
@@ -202,7 +203,8 @@ static void exec_loop(struct exec *exec)
         if (taking && exec->get == NULL && exec->running < exec->jobs_max) {
             exec_ask(exec);
         }
-        if (exec->stopped_by != 0 && exec->get != NULL) {
+        if (exec->stopped_by != 0 && exec->get != NULL && !exec->cancelled) {
+            exec->cancelled = true;
             stw_future_cancel(exec->get);
         }
         if (!taking && exec->get == NULL && exec->running == 0 && exec->settling == 0) {

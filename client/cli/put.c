@@ -34,8 +34,7 @@ struct put {
     char error[512];
 };
 
-/* A future's number and size travel with it in one pointer: the number within the flight is enough,
- * since items finish nearly in order. */
+/* What goes with a future. */
 struct ticket {
     uint64_t number;
     size_t size;
