@@ -315,15 +315,16 @@ void answer_plain(struct core *core, struct session *session, uint64_t first, ui
 }
 
 void answer_error(struct core *core, struct session *session, uint64_t request, int code,
-                  const char *why, struct slice object)
+                  struct about sentence)
 {
-    if (!why && object.size == 0) {
+    struct slice object = sentence.object;
+    if (!sentence.why && object.size == 0) {
         answer_codes(core, session, request, 1, code);
         return;
     }
-    struct slice sentence = slice_str(why ? why : error_text(code));
+    struct slice why = slice_str(sentence.why ? sentence.why : error_text(code));
     struct buf text = {0};
-    buf_add(&text, sentence.data, sentence.size);
+    buf_add(&text, why.data, why.size);
     if (object.size > 0) {
         buf_add(&text, ": ", 2);
         buf_add(&text, object.data, object.size);
@@ -339,12 +340,13 @@ void answer_number(struct core *core, struct session *session, uint64_t request,
     answer_store(core, session, request, stored);
 }
 
-void answer_grant(struct core *core, struct session *session, uint64_t request, struct slice lock,
-                  uint64_t token, uint32_t depth)
+void answer_grant(struct core *core, struct session *session, uint64_t request,
+                  const struct holder *holder)
 {
+    struct slice lock = name_slice(&holder->lock->name);
     struct stored *stored = stored_new(REPLY_GRANT, STW_OK, lock);
-    stored->value = token;
-    stored->value2 = depth;
+    stored->value = holder->token;
+    stored->value2 = holder->depth;
     answer_store(core, session, request, stored);
 }
 

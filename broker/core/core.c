@@ -200,7 +200,8 @@ static void apply_refuse(struct core *core, struct session *session, const struc
     const struct cmd_refuse *refuse = &command->refuse;
     STEWARD_ASSERT(refuse->code < 0 && refuse->code >= -ERROR_NUMBER_MAX);
     for (uint64_t i = 0; i < refuse->count; i++) {
-        answer_error(core, session, command->request + i, refuse->code, NULL, refuse->object);
+        answer_error(core, session, command->request + i, refuse->code,
+                     about(NULL, refuse->object));
     }
 }
 
@@ -323,6 +324,11 @@ void core_apply(struct core *core, uint64_t now_ms, const struct command *comman
 uint64_t core_bytes(const struct core *core)
 {
     return core->bytes + core->bookkeeping;
+}
+
+uint64_t core_held(const struct core *core)
+{
+    return core->totals.leased + HASH_COUNT(core->holders);
 }
 
 bool core_session(const struct core *core, uint64_t session, struct session_info *info)

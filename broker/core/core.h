@@ -34,6 +34,9 @@ uint64_t core_deadline(const struct core *core);
 /* Bytes of queued content and bookkeeping, a deterministic sum: for the memory ceiling. */
 uint64_t core_bytes(const struct core *core);
 
+/* Leased messages and held locks, together: what clients have begun. 0: nobody loses by a stop. */
+uint64_t core_held(const struct core *core);
+
 /* A session as the gateway must know it; false when there is none. Slices borrow from the core. */
 struct session_info {
     uint64_t ttl_ms;

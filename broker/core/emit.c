@@ -96,24 +96,22 @@ void emit_session_ended(struct core *core, uint64_t session, struct slice reason
     effect->text = emit_bytes(core, reason);
 }
 
-struct delivered *emit_deliver(struct core *core, uint64_t session, uint64_t channel,
-                               const struct queue *queue, uint64_t first_tag, uint64_t first_token,
-                               uint64_t lease_ms, size_t count)
+struct delivered *emit_deliver(struct core *core, const struct delivery_run *run)
 {
-    struct delivered *messages = effects_alloc(core->effects, count * sizeof *messages);
-    memset(messages, 0, count * sizeof *messages);
-    if (!session_find(core, session)) {
+    struct delivered *messages = effects_alloc(core->effects, run->count * sizeof *messages);
+    memset(messages, 0, run->count * sizeof *messages);
+    if (!session_find(core, run->session)) {
         return messages; /* the caller fills it all the same */
     }
-    struct slice name = emit_bytes(core, name_slice(&queue->name));
+    struct slice name = emit_bytes(core, name_slice(&run->queue->name));
     struct effect *effect = effects_add(core->effects, EFFECT_DELIVER);
-    effect->session = session;
-    effect->first = channel;
-    effect->count = count;
+    effect->session = run->session;
+    effect->first = run->channel;
+    effect->count = run->count;
     effect->queue = name;
-    effect->first_tag = first_tag;
-    effect->first_token = first_token;
-    effect->lease_ms = lease_ms;
+    effect->first_tag = run->first_tag;
+    effect->first_token = run->first_token;
+    effect->lease_ms = run->lease_ms;
     effect->messages = messages;
     return messages;
 }

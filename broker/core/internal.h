@@ -21,10 +21,18 @@ struct slice emit_bytes(struct core *core, struct slice bytes);
 /* Text is copied into the effects' arena; printf is not allowed in the core: pass pieces. */
 void emit_notice(struct core *core, const char *what, struct slice object);
 void emit_session_ended(struct core *core, uint64_t session, struct slice reason);
-/* Starts a DELIVER effect for `count` messages; fill the returned array at once. */
-struct delivered *emit_deliver(struct core *core, uint64_t session, uint64_t channel,
-                               const struct queue *queue, uint64_t first_tag, uint64_t first_token,
-                               uint64_t lease_ms, size_t count);
+/* A run of deliveries: tags and tokens go up by one from message to message. */
+struct delivery_run {
+    uint64_t session;
+    uint64_t channel;
+    const struct queue *queue;
+    uint64_t first_tag;
+    uint64_t first_token;
+    uint64_t lease_ms;
+    size_t count;
+};
+/* Starts a DELIVER effect for a run; fill the returned array of `count` at once. */
+struct delivered *emit_deliver(struct core *core, const struct delivery_run *run);
 
 /* ---- answers.c: replies, stored until seen -------------------------------------------------- */
 /*
@@ -34,12 +42,20 @@ struct delivered *emit_deliver(struct core *core, uint64_t session, uint64_t cha
  */
 uint64_t answers_begin(struct core *core, struct session *session, const struct command *command);
 void answer_plain(struct core *core, struct session *session, uint64_t first, uint64_t count);
-/* object: what the sentence names; empty: none. `why` static text, NULL: error_text(code). */
+/* What an error's sentence says. */
+struct about {
+    const char *why;     /* NULL: error_text(code) */
+    struct slice object; /* what it names; empty: nothing */
+};
+static inline struct about about(const char *why, struct slice object)
+{
+    return (struct about){.why = why, .object = object};
+}
 void answer_error(struct core *core, struct session *session, uint64_t request, int code,
-                  const char *why, struct slice object);
+                  struct about sentence);
 void answer_number(struct core *core, struct session *session, uint64_t request, uint64_t value);
-void answer_grant(struct core *core, struct session *session, uint64_t request, struct slice lock,
-                  uint64_t token, uint32_t depth);
+void answer_grant(struct core *core, struct session *session, uint64_t request,
+                  const struct holder *holder);
 void answer_got(struct core *core, struct session *session, uint64_t request, uint64_t first_tag,
                 uint64_t count);
 void answer_fields(struct core *core, struct session *session, uint64_t request,
@@ -76,9 +92,11 @@ uint64_t answers_cost(const struct session *session);
  * is freed before the slice, and effects for it are dropped. A pump that meets a waiter whose
  * session is ending frees it (waiter_free) and goes on to the next.
  */
-/* Makes a waiter in the session's list; arms its deadline. links: room for that many objects. */
+/* Makes a waiter, without deadline, in the session's list. links: room for that many objects. */
 struct waiter *waiter_new(struct core *core, struct session *session, enum waiter_kind kind,
-                          uint64_t request, uint64_t timeout_ms, uint32_t links);
+                          uint64_t request, uint32_t links);
+/* Gives a new waiter its deadline; TIMEOUT_FOREVER: none. */
+void waiter_deadline(struct core *core, struct waiter *waiter, uint64_t timeout_ms);
 /* What it adds to core->bookkeeping. */
 uint64_t waiter_cost(const struct waiter *waiter);
 /* LEADER_START, CLOCK_GAP: every deadline is its full time away again. */
@@ -196,7 +214,7 @@ void lease_cancel(struct core *core, struct session *session, uint64_t first_tag
 /* LEADER_START, CLOCK_GAP: every lease gets at least its full time from now. */
 void lease_refresh_all(struct core *core, struct session *session);
 
-/* ---- lock.c, lock_admin.c, locks_save.c ------------------------------------------------------- */
+/* ---- lock.c, lock_admin.c, locks_save.c ----------------------------------------------------- */
 /* ACQUIRE UNLOCK LOCK_RENEW LOCK_BREAK LOCK_SHOW LOCK_LIST */
 void lock_apply(struct core *core, struct session *session, const struct command *command);
 int lock_compare(const struct order_node *a, const struct order_node *b);

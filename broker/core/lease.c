@@ -67,8 +67,13 @@ static void run_lease(struct core *core, const struct lease_order *order, const 
 {
     struct session *session = order->session;
     struct delivered *out =
-        emit_deliver(core, session->id, order->channel, order->queue, session->next_tag,
-                     core->next_token, run->lease_ms, run->count);
+        emit_deliver(core, &(struct delivery_run){.session = session->id,
+                                                  .channel = order->channel,
+                                                  .queue = order->queue,
+                                                  .first_tag = session->next_tag,
+                                                  .first_token = core->next_token,
+                                                  .lease_ms = run->lease_ms,
+                                                  .count = run->count});
     for (size_t done = 0; done < run->count;) {
         uint64_t added, tag = session->next_tag + done;
         struct lease *leases = idtable_add_run(&session->leases, tag, run->count - done, &added);
@@ -158,7 +163,7 @@ static void settle_success(struct settle *settle, uint64_t request)
 static void settle_refuse(struct settle *settle, uint64_t request, int code, const char *why)
 {
     settle_flush(settle);
-    answer_error(settle->core, settle->session, request, code, why, slice_of(NULL, 0));
+    answer_error(settle->core, settle->session, request, code, about(why, slice_of(NULL, 0)));
 }
 
 static void renew(struct settle *settle, uint64_t request, uint64_t tag, struct lease *lease)
@@ -287,8 +292,13 @@ static uint64_t emit_again(struct core *core, struct session *session, uint64_t 
         last = next;
     }
     struct delivered *out =
-        emit_deliver(core, session->id, first->channel, message_queue(core, first->message), tag,
-                     first->token, first->lease_ms, count);
+        emit_deliver(core, &(struct delivery_run){.session = session->id,
+                                                  .channel = first->channel,
+                                                  .queue = message_queue(core, first->message),
+                                                  .first_tag = tag,
+                                                  .first_token = first->token,
+                                                  .lease_ms = first->lease_ms,
+                                                  .count = count});
     for (uint64_t i = 0; i < count; i++) {
         const struct lease *lease = idtable_get(&session->leases, tag + i);
         message_describe(core, lease->message, &out[i]);

@@ -173,7 +173,7 @@ static bool lock_step(struct core *core, struct lock *lock)
     struct session *session = waiter->session;
     if (!session->ending) {
         struct holder *holder = lock_grant(core, lock, session, waiter->owner, waiter->lease_ms);
-        answer_grant(core, session, waiter->request, name_slice(&lock->name), holder->token, 1);
+        answer_grant(core, session, waiter->request, holder);
     }
     waiter_free(core, waiter);
     return true;
@@ -217,7 +217,7 @@ static void lock_release(struct core *core, struct holder *holder)
 static void refuse(struct core *core, struct session *session, uint64_t request, int code,
                    const char *why)
 {
-    answer_error(core, session, request, code, why, slice_of(NULL, 0));
+    answer_error(core, session, request, code, about(why, slice_of(NULL, 0)));
 }
 
 static bool lease_valid(uint64_t lease_ms)
@@ -257,8 +257,8 @@ static void refuse_permits(struct core *core, struct session *session, uint64_t 
     number = slice_decimal(permits, digits);
     buf_add(&why, number.data, number.size);
     buf_u8(&why, 0);
-    answer_error(core, session, request, STW_EEXIST, (const char *)why.data,
-                 name_slice(&lock->name));
+    answer_error(core, session, request, STW_EEXIST,
+                 about((const char *)why.data, name_slice(&lock->name)));
     buf_fini(&why);
 }
 
@@ -268,9 +268,9 @@ static bool acquire_fits(struct core *core, struct session *session, uint64_t re
 {
     if (lock->kind != (uint8_t)acquire->kind) {
         answer_error(core, session, request, STW_EKIND,
-                     lock->kind == LOCK_MUTEX ? "the name belongs to a mutex"
-                                              : "the name belongs to a semaphore",
-                     acquire->name);
+                     about(lock->kind == LOCK_MUTEX ? "the name belongs to a mutex"
+                                                    : "the name belongs to a semaphore",
+                           acquire->name));
         return false;
     }
     if (lock->kind == LOCK_SEMAPHORE && lock->permits != acquire->permits) {
@@ -314,7 +314,7 @@ static bool reenter(struct core *core, struct session *session, uint64_t request
     if (holder->lease_ms > 0) {
         timer_arm(&core->timers, &holder->timer, core->now_ms + holder->lease_ms);
     }
-    answer_grant(core, session, request, name_slice(&lock->name), holder->token, holder->depth);
+    answer_grant(core, session, request, holder);
     return true;
 }
 
@@ -322,7 +322,7 @@ static void acquire_wait(struct core *core, struct session *session, uint64_t re
                          const struct cmd_acquire *acquire, struct lock *lock)
 {
     if (acquire->timeout_ms == 0) {
-        answer_error(core, session, request, STW_EBUSY, NULL, name_slice(&lock->name));
+        answer_error(core, session, request, STW_EBUSY, about(NULL, name_slice(&lock->name)));
         return;
     }
     if (waiter_check(core, session, 1) != STW_OK) {
@@ -330,8 +330,8 @@ static void acquire_wait(struct core *core, struct session *session, uint64_t re
         return;
     }
     lock->contended++;
-    struct waiter *waiter =
-        waiter_new(core, session, WAIT_ACQUIRE, request, acquire->timeout_ms, 1);
+    struct waiter *waiter = waiter_new(core, session, WAIT_ACQUIRE, request, 1);
+    waiter_deadline(core, waiter, acquire->timeout_ms);
     waiter->owner = acquire->owner;
     waiter->reentrant = acquire->reentrant;
     waiter->lease_ms = acquire->lease_ms;
@@ -357,7 +357,7 @@ static void lock_acquire(struct core *core, struct session *session, uint64_t re
     }
     if (!lock->waiters && lock->holders_count < lock->permits) {
         struct holder *holder = lock_grant(core, lock, session, acquire->owner, acquire->lease_ms);
-        answer_grant(core, session, request, name_slice(&lock->name), holder->token, 1);
+        answer_grant(core, session, request, holder);
     } else {
         acquire_wait(core, session, request, acquire, lock);
     }
@@ -381,7 +381,7 @@ static struct holder *named_holder(struct core *core, struct session *session, u
     }
     if (why) {
         struct slice object = name_check(unlock->name) == STW_OK ? unlock->name : slice_of(NULL, 0);
-        answer_error(core, session, request, STW_ENOTHOLDER, why, object);
+        answer_error(core, session, request, STW_ENOTHOLDER, about(why, object));
         return NULL;
     }
     return holder;

@@ -98,8 +98,8 @@ static void lock_list(struct core *core, struct session *session, uint64_t reque
 {
     if (page->max == 0 || page->max > LIMIT_PAGE_ROWS || page->after.size > LIMIT_NAME_BYTES ||
         page->prefix.size > LIMIT_NAME_BYTES) {
-        answer_error(core, session, request, STW_EINVAL, "the page is not valid",
-                     slice_of(NULL, 0));
+        answer_error(core, session, request, STW_EINVAL,
+                     about("the page is not valid", slice_of(NULL, 0)));
         return;
     }
     struct buf out = {0};
@@ -126,13 +126,14 @@ void lock_apply_admin(struct core *core, struct session *session, const struct c
     }
     struct slice name = command->named.name;
     if (name_check(name) != STW_OK) {
-        answer_error(core, session, command->request, STW_EINVAL, "the lock's name is not valid",
-                     slice_of(NULL, 0));
+        answer_error(core, session, command->request, STW_EINVAL,
+                     about("the lock's name is not valid", slice_of(NULL, 0)));
         return;
     }
     struct lock *lock = lock_find(core, name);
     if (!lock) {
-        answer_error(core, session, command->request, STW_ENOENT, "there is no such lock", name);
+        answer_error(core, session, command->request, STW_ENOENT,
+                     about("there is no such lock", name));
     } else if (command->kind == COMMAND_LOCK_BREAK) {
         lock_break(core, session, command->request, lock);
     } else {

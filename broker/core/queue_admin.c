@@ -60,10 +60,11 @@ static void apply_join(struct core *core, struct session *session, uint64_t requ
         refusal = (struct refusal){STW_ELIMIT, "too many requests are waiting"};
     }
     if (refusal.code != STW_OK) {
-        answer_error(core, session, request, refusal.code, refusal.why, join->name);
+        answer_error(core, session, request, refusal.code, about(refusal.why, join->name));
         return;
     }
-    struct waiter *waiter = waiter_new(core, session, WAIT_JOIN, request, join->timeout_ms, 1);
+    struct waiter *waiter = waiter_new(core, session, WAIT_JOIN, request, 1);
+    waiter_deadline(core, waiter, join->timeout_ms);
     waiter_link(waiter, 0, &queue->joiners, queue);
     answer_wait(core, session, request, waiter);
 }
@@ -74,7 +75,7 @@ static void apply_named(struct core *core, struct session *session, const struct
     struct slice name = command->named.name;
     struct queue *queue = queue_find(core, name);
     if (!queue) {
-        answer_error(core, session, command->request, STW_ENOENT, NULL, name);
+        answer_error(core, session, command->request, STW_ENOENT, about(NULL, name));
         return;
     }
     switch (command->kind) {

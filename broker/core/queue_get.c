@@ -74,7 +74,7 @@ static void refuse(const struct get *get, int code, const char *why)
 {
     struct slice name =
         get->command->queues_count > 0 ? get->command->queues[0] : slice_of(NULL, 0);
-    answer_error(get->core, get->session, get->request, code, why, name);
+    answer_error(get->core, get->session, get->request, code, about(why, name));
 }
 
 /* The first queue with a message. One that waits does not overtake those who wait already. */
@@ -126,8 +126,8 @@ static void get_wait(struct get *get)
         refuse(get, STW_ELIMIT, "too many requests are waiting");
         return;
     }
-    struct waiter *waiter =
-        waiter_new(get->core, get->session, WAIT_GET, get->request, command->timeout_ms, links);
+    struct waiter *waiter = waiter_new(get->core, get->session, WAIT_GET, get->request, links);
+    waiter_deadline(get->core, waiter, command->timeout_ms);
     waiter->max = (uint32_t)command->max;
     waiter->lease_ms = command->lease_ms;
     waiter->auto_ack = command->auto_ack;
@@ -185,8 +185,7 @@ static void consume(struct get *get)
 {
     struct core *core = get->core;
     uint32_t links = (uint32_t)get->command->queues_count;
-    struct waiter *waiter =
-        waiter_new(core, get->session, WAIT_CONSUME, get->request, TIMEOUT_FOREVER, links);
+    struct waiter *waiter = waiter_new(core, get->session, WAIT_CONSUME, get->request, links);
     waiter->lease_ms = get->command->lease_ms;
     credit_add(waiter, get->command->credit_messages, get->command->credit_bytes);
     waiter->parked = !has_credit(waiter);
@@ -237,8 +236,8 @@ void queue_apply_unconsume(struct core *core, struct session *session, uint64_t 
 {
     struct waiter *waiter = consumer_find(session, channel);
     if (!waiter) {
-        answer_error(core, session, request, STW_ENOENT, "there is no such consumer",
-                     slice_of(NULL, 0));
+        answer_error(core, session, request, STW_ENOENT,
+                     about("there is no such consumer", slice_of(NULL, 0)));
         return;
     }
     queue_waiter_done(core, waiter);

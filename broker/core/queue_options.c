@@ -157,7 +157,7 @@ void queue_apply_declare(struct core *core, struct session *session, uint64_t re
         }
     }
     if (refusal.code != STW_OK) {
-        answer_error(core, session, request, refusal.code, refusal.why, declare->name);
+        answer_error(core, session, request, refusal.code, about(refusal.why, declare->name));
         return;
     }
     queue->declared = true;
@@ -174,7 +174,7 @@ void queue_apply_alter(struct core *core, struct session *session, uint64_t requ
         refusal = check_options(alter->name, &alter->options, queue);
     }
     if (refusal.code != STW_OK) {
-        answer_error(core, session, request, refusal.code, refusal.why, alter->name);
+        answer_error(core, session, request, refusal.code, about(refusal.why, alter->name));
         return;
     }
     change(queue, &alter->options);

@@ -47,11 +47,12 @@ void queue_apply_peek(struct core *core, struct session *session, uint64_t reque
 {
     const struct queue *queue = queue_find(core, peek->name);
     if (!queue) {
-        answer_error(core, session, request, STW_ENOENT, NULL, peek->name);
+        answer_error(core, session, request, STW_ENOENT, about(NULL, peek->name));
         return;
     }
     if (peek->max == 0 || peek->max > LIMIT_PAGE_ROWS) {
-        answer_error(core, session, request, STW_EINVAL, "a page has 1 to 1000 rows", peek->name);
+        answer_error(core, session, request, STW_EINVAL,
+                     about("a page has 1 to 1000 rows", peek->name));
         return;
     }
     struct buf rows = {0};

@@ -30,7 +30,7 @@ static void end_waiter(struct core *core, struct waiter *waiter, int code)
     if (waiter->kind == WAIT_CONSUME) {
         emit_consumer_ended(core, waiter->session->id, waiter->request, code);
     } else {
-        answer_error(core, waiter->session, waiter->request, code, NULL, slice_of(NULL, 0));
+        answer_error(core, waiter->session, waiter->request, code, about(NULL, slice_of(NULL, 0)));
     }
     queue_waiter_done(core, waiter);
     work_take(core, 1);

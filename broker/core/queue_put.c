@@ -123,7 +123,8 @@ static void put_answer(const struct put *put)
 
 static void put_refuse(const struct put *put, int code, const char *why)
 {
-    answer_error(put->core, put->session, put->request, code, why, name_slice(&put->queue->name));
+    answer_error(put->core, put->session, put->request, code,
+                 about(why, name_slice(&put->queue->name)));
 }
 
 static void put_insert(const struct put *put)
@@ -146,8 +147,8 @@ static void put_wait(const struct put *put)
         put_refuse(put, STW_ELIMIT, "too many requests are waiting");
         return;
     }
-    struct waiter *waiter =
-        waiter_new(core, put->session, WAIT_PUT, put->request, put->command->timeout_ms, 1);
+    struct waiter *waiter = waiter_new(core, put->session, WAIT_PUT, put->request, 1);
+    waiter_deadline(core, waiter, put->command->timeout_ms);
     waiter->messages = mem_alloc(put->count * sizeof(struct message *));
     waiter->messages_count = (uint32_t)put->count;
     for (size_t i = 0; i < put->count; i++) {
@@ -278,7 +279,8 @@ void queue_apply_put(struct core *core, struct session *session, uint64_t reques
     }
     if (!put.queue) {
         for (size_t i = 0; i < (many ? 1 : command->count); i++) {
-            answer_error(core, session, request + i, refusal.code, refusal.why, command->queue);
+            answer_error(core, session, request + i, refusal.code,
+                         about(refusal.why, command->queue));
         }
         return;
     }

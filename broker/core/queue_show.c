@@ -108,7 +108,7 @@ void queue_apply_list(struct core *core, struct session *session, uint64_t reque
 {
     const char *why = check_page(page);
     if (why) {
-        answer_error(core, session, request, STW_EINVAL, why, slice_of(NULL, 0));
+        answer_error(core, session, request, STW_EINVAL, about(why, slice_of(NULL, 0)));
         return;
     }
     struct buf rows = {0};

@@ -18,7 +18,7 @@ static void redrive_end(struct core *core, struct waiter *waiter, int code)
     if (code == STW_OK) {
         answer_number(core, waiter->session, waiter->request, waiter->moved);
     } else {
-        answer_error(core, waiter->session, waiter->request, code, NULL, nothing);
+        answer_error(core, waiter->session, waiter->request, code, about(NULL, nothing));
     }
     waiter_free(core, waiter);
 }
@@ -121,11 +121,11 @@ void queue_apply_redrive(struct core *core, struct session *session, uint64_t re
         refusal = (struct refusal){STW_ELIMIT, "too many requests are waiting"};
     }
     if (refusal.code != STW_OK) {
-        answer_error(core, session, request, refusal.code, refusal.why, redrive->name);
+        answer_error(core, session, request, refusal.code, about(refusal.why, redrive->name));
         return;
     }
     uint64_t ready = queue_ready(queue);
-    struct waiter *waiter = waiter_new(core, session, WAIT_REDRIVE, request, TIMEOUT_FOREVER, 0);
+    struct waiter *waiter = waiter_new(core, session, WAIT_REDRIVE, request, 0);
     waiter->owner = queue->index;
     waiter->target_count = redrive->max > 0 && redrive->max < ready ? redrive->max : ready;
     name_set(&waiter->target, redrive->target);

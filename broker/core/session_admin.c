@@ -57,8 +57,8 @@ static void session_list(struct core *core, struct session *session, uint64_t re
     enum { ROW_ROOM = 1024 }; /* bytes: more than any row takes */
     uint64_t after;
     if (page->max == 0 || page->max > LIMIT_PAGE_ROWS || !parse_id(page->after, &after)) {
-        answer_error(core, session, request, STW_EINVAL, "the page is not valid",
-                     slice_of(NULL, 0));
+        answer_error(core, session, request, STW_EINVAL,
+                     about("the page is not valid", slice_of(NULL, 0)));
         return;
     }
     struct buf out = {0};
@@ -83,8 +83,8 @@ static void session_show(struct core *core, struct session *session, uint64_t re
 {
     const struct session *shown = session_find(core, target);
     if (!shown) {
-        answer_error(core, session, request, STW_ENOENT, "there is no such session",
-                     slice_of(NULL, 0));
+        answer_error(core, session, request, STW_ENOENT,
+                     about("there is no such session", slice_of(NULL, 0)));
         return;
     }
     struct buf out = {0};
@@ -98,8 +98,8 @@ static void session_kill(struct core *core, struct session *session, uint64_t re
 {
     struct session *killed = session_find(core, target);
     if (!killed) {
-        answer_error(core, session, request, STW_ENOENT, "there is no such session",
-                     slice_of(NULL, 0));
+        answer_error(core, session, request, STW_ENOENT,
+                     about("there is no such session", slice_of(NULL, 0)));
         return;
     }
     answer_plain(core, session, request, 1);

@@ -34,8 +34,8 @@
 
 #define CLASS_BYTES  16
 #define PAGE_BYTES   (64 * 1024)
-#define REGION_PAGES 31 /* a region is 2 MiB: 31 pages and the slack that aligns them */
-#define REGION_BYTES ((size_t)(REGION_PAGES + 1) * PAGE_BYTES)
+#define REGION_PAGES 31 /* a region is about 2 MiB: its pages and the slack to align them */
+#define REGION_BYTES ((size_t)(REGION_PAGES + 1) * PAGE_BYTES + sizeof(struct region))
 #define CLASSES      ((LIMIT_BODY_SLAB_BYTES + 64) / CLASS_BYTES + 1)
 
 struct record {

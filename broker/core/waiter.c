@@ -24,7 +24,7 @@ int waiter_check(const struct core *core, const struct session *session, uint64_
 }
 
 struct waiter *waiter_new(struct core *core, struct session *session, enum waiter_kind kind,
-                          uint64_t request, uint64_t timeout_ms, uint32_t links)
+                          uint64_t request, uint32_t links)
 {
     struct waiter *waiter =
         mem_zalloc(1, sizeof *waiter + (size_t)links * sizeof(struct wait_link));
@@ -34,13 +34,7 @@ struct waiter *waiter_new(struct core *core, struct session *session, enum waite
     waiter->since_ms = core->now_ms;
     waiter->timer.kind = TIMER_WAITER;
     waiter->links_count = links;
-    if (timeout_ms != TIMEOUT_FOREVER && timeout_ms > LIMIT_DURATION_MS) {
-        timeout_ms = LIMIT_DURATION_MS;
-    }
-    waiter->timeout_ms = timeout_ms;
-    if (timeout_ms != TIMEOUT_FOREVER) {
-        timer_arm(&core->timers, &waiter->timer, core->now_ms + timeout_ms);
-    }
+    waiter->timeout_ms = TIMEOUT_FOREVER;
     if (kind == WAIT_CONSUME) {
         DL_APPEND(session->consumers, waiter);
         session->consumers_count++;
@@ -51,6 +45,15 @@ struct waiter *waiter_new(struct core *core, struct session *session, enum waite
     core->waiters_count++;
     core->bookkeeping += waiter_cost(waiter);
     return waiter;
+}
+
+void waiter_deadline(struct core *core, struct waiter *waiter, uint64_t timeout_ms)
+{
+    if (timeout_ms == TIMEOUT_FOREVER) {
+        return;
+    }
+    waiter->timeout_ms = timeout_ms < LIMIT_DURATION_MS ? timeout_ms : LIMIT_DURATION_MS;
+    timer_arm(&core->timers, &waiter->timer, core->now_ms + waiter->timeout_ms);
 }
 
 /* The list of the object that a waiter of this kind waits in. */
@@ -281,7 +284,6 @@ static void numbers_load(struct core *core, struct waiter *waiter, struct reader
     bool armed = reader_u8(in) != 0;
     uint64_t due_ms = reader_u64(in);
     uint64_t number = reader_u64(in);
-    timer_disarm(&core->timers, &waiter->timer);
     waiter->timer.due_ms = due_ms;
     waiter->timer.number = number;
     if (armed) {
@@ -304,8 +306,8 @@ bool waiter_load(struct core *core, struct session *session, struct reader *in)
     if (in->failed || kind < WAIT_GET || kind > WAIT_REDRIVE || links > LIMIT_GET_QUEUES) {
         return false;
     }
-    struct waiter *waiter =
-        waiter_new(core, session, (enum waiter_kind)kind, request, timeout_ms, links);
+    struct waiter *waiter = waiter_new(core, session, (enum waiter_kind)kind, request, links);
+    waiter->timeout_ms = timeout_ms;
     numbers_load(core, waiter, in);
     struct slice target = reader_slice(in);
     if (in->failed || target.size > LIMIT_NAME_BYTES) {
