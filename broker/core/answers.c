@@ -143,6 +143,8 @@ static void answer_remove(struct core *core, struct session *session, uint64_t r
     core->bookkeeping -= sizeof *answer;
 }
 
+_Static_assert(sizeof(struct answer) == 16, "one record per request id: it must stay small");
+
 static struct answer *answer_pending(struct session *session, uint64_t request)
 {
     struct answer *answer = idtable_get(&session->answers, request);
