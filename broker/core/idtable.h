@@ -13,12 +13,12 @@
 #define IDTABLE_CHUNK 256
 
 struct id_chunk {
-    uint64_t number;     /* id / IDTABLE_CHUNK */
-    uint32_t live;       /* records in use */
+    uint64_t number;                   /* id / IDTABLE_CHUNK */
+    uint32_t live;                     /* records in use */
     uint32_t used[IDTABLE_CHUNK / 32]; /* bitmap */
-    struct timer timer;  /* free for the owner's use (leases) */
-    void *owner;         /* likewise */
-    struct id_chunk *prev, *next; /* ascending */
+    struct timer timer;                /* free for the owner's use (leases) */
+    void *owner;                       /* likewise */
+    struct id_chunk *prev, *next;      /* ascending */
     UT_hash_handle hh;
     _Alignas(16) unsigned char records[]; /* IDTABLE_CHUNK * record_size */
 };

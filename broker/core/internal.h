@@ -233,7 +233,7 @@ void lock_pump_later(struct core *core, struct lock *lock);
 void lock_slice(struct core *core);
 /* LOCK_BREAK LOCK_SHOW LOCK_LIST */
 void lock_apply_admin(struct core *core, struct session *session, const struct command *command);
-#define LOCK_COST 512   /* bytes, nominal: part of core->bookkeeping */
+#define LOCK_COST   512 /* bytes, nominal: part of core->bookkeeping */
 #define HOLDER_COST 192 /* likewise */
 void lock_timer_holder(struct core *core, struct holder *holder);
 void lock_timer_idle(struct core *core, struct lock *lock);
@@ -262,8 +262,7 @@ void session_end(struct core *core, struct session *session, struct slice reason
 /* One slice of the sessions that are ending; false when there is none. */
 bool session_end_slice(struct core *core);
 /* SESSION_LIST SESSION_SHOW SESSION_KILL STAT */
-void session_apply_admin(struct core *core, struct session *session,
-                         const struct command *command);
+void session_apply_admin(struct core *core, struct session *session, const struct command *command);
 
 /* ---- name.c --------------------------------------------------------------------------------- */
 /* STW_OK or STW_EINVAL: UTF-8, 1..255 bytes, no control characters, no '$' in front. */
