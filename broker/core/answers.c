@@ -409,7 +409,9 @@ void answer_cancel(struct core *core, struct session *session, uint64_t request,
         struct waiter *waiter = answer->waiter;
         answer_codes(core, session, target, 1, STW_ECANCELED);
         answer_plain(core, session, request, 1);
-        waiter_leave(core, waiter);
+        if (!CANARY(CANCELED_PUT) || waiter->kind != WAIT_PUT) {
+            waiter_leave(core, waiter);
+        }
         return;
     }
     if (cancel_granted(core, session, answer)) {

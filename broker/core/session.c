@@ -10,6 +10,7 @@
 
 #include "broker/core/internal.h"
 
+#include "broker/core/canary.h"
 #include "broker/core/hash.h"
 #include "common/base/alloc.h"
 
@@ -161,6 +162,10 @@ void session_end(struct core *core, struct session *session, struct slice reason
 /* Gives some of its things back; false when nothing is left but the session itself. */
 static bool give_back(struct core *core, struct session *session)
 {
+    if (CANARY(DEAD_WAITER)) { /* the leases go back while its waiters still stand in line */
+        lease_return_slice(core, session);
+        queues_run(core);
+    }
     while (core->work > 0 && (session->waiters || session->consumers)) {
         core->work--;
         waiter_leave(core, session->waiters ? session->waiters : session->consumers);
