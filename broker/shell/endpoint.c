@@ -98,6 +98,15 @@ bool endpoint_is_local(const char *endpoint)
     return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
 }
 
+bool endpoint_is_ipv4(const char *endpoint)
+{
+    const char *rest = after(endpoint, "tcp://");
+    char address[ADDRESS_BYTES];
+    const char *port = NULL;
+    struct in_addr four;
+    return rest && split(rest, address, &port) && inet_pton(AF_INET, address, &four) == 1;
+}
+
 const char *endpoint_path(const char *endpoint)
 {
     const char *path = after(endpoint, "ipc://");

@@ -10,6 +10,9 @@ const char *endpoint_problem(const char *endpoint);
 /* true if only processes of this host can connect: 127.0.0.0/8, ::1, ipc. */
 bool endpoint_is_local(const char *endpoint);
 
+/* true for tcp with a numeric IPv4 address. */
+bool endpoint_is_ipv4(const char *endpoint);
+
 /* The path of an ipc endpoint in the file system; NULL for others (abstract names too). */
 const char *endpoint_path(const char *endpoint);
 

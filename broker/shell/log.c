@@ -166,7 +166,7 @@ void log_begin(struct log_line *line, struct log *log, enum log_level level, con
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     uint64_t suppressed = 0;
-    if (level != LOG_ERROR && !rate_allows(log, event, now_ms, &suppressed)) {
+    if (level != LEVEL_ERROR && !rate_allows(log, event, now_ms, &suppressed)) {
         return;
     }
     line->log = log;

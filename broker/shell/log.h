@@ -13,7 +13,8 @@
 
 #include "common/base/slice.h"
 
-enum log_level { LOG_ERROR = 0, LOG_WARN, LOG_INFO, LOG_DEBUG };
+/* Not LOG_ERROR: <syslog.h>, which czmq.h brings along, defines LOG_INFO and others as macros. */
+enum log_level { LEVEL_ERROR = 0, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
 
 /* bytes: a line is cut here; names of 255 bytes fit, escaped */
 #define LOG_LINE_BYTES 4096

@@ -4,6 +4,7 @@
  */
 #include "broker/shell/loop.h"
 
+#include "broker/shell/endpoint.h"
 #include "broker/shell/manager.h"
 #include "broker/shell/signals.h"
 #include "broker/shell/system.h"
@@ -32,6 +33,7 @@ struct loop {
     struct manager manager;
     struct log *log;
     const struct options *options;
+    size_t listening;     /* this many of options->listen are bound */
     int signals;          /* descriptor */
     int timer;            /* zloop's id; -1: none */
     uint64_t timer_at_ms; /* when it fires */
@@ -97,7 +99,7 @@ static int on_pulse(zloop_t *zloop, int timer, void *context)
     (void)timer;
     struct loop *loop = context;
     if (system_descriptors_exhausted()) {
-        log_event(loop->log, LOG_WARN, "descriptors_exhausted", NULL, NULL);
+        log_event(loop->log, LEVEL_WARN, "descriptors_exhausted", NULL, NULL);
     }
     return turn(loop);
 }
@@ -107,7 +109,7 @@ static int on_pulse(zloop_t *zloop, int timer, void *context)
 static void drain(struct loop *loop, int signal_number)
 {
     struct log_line line;
-    log_begin(&line, loop->log, LOG_INFO, "shell", "drain");
+    log_begin(&line, loop->log, LEVEL_INFO, "shell", "drain");
     log_text(&line, "signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
     log_number(&line, "connections", manager_connections(&loop->manager));
     log_number(&line, "drain_seconds", loop->options->drain_seconds);
@@ -125,9 +127,9 @@ static int on_signal(zloop_t *zloop, zmq_pollitem_t *item, void *context)
     int number = 0;
     while ((number = signals_next(loop->signals)) != 0) {
         if (number == SIGHUP) {
-            log_event(loop->log, LOG_INFO, "signal_ignored", "signal", "SIGHUP");
+            log_event(loop->log, LEVEL_INFO, "signal_ignored", "signal", "SIGHUP");
         } else if (loop->draining) {
-            log_event(loop->log, LOG_WARN, "drain_cut_short", NULL, NULL);
+            log_event(loop->log, LEVEL_WARN, "drain_cut_short", NULL, NULL);
             return leave(loop);
         } else {
             drain(loop, number);
@@ -150,9 +152,21 @@ static bool listen_all(struct loop *loop)
                     code == EADDRINUSE ? " (is another manager running there?)" : "");
             return false;
         }
-        log_event(loop->log, LOG_INFO, "listening", "endpoint", actual);
+        loop->listening++;
+        log_event(loop->log, LEVEL_INFO, "listening", "endpoint", actual);
     }
     return true;
+}
+
+/* While it still listens: once it does not, another manager may have made the path its own. */
+static void unlink_all(const struct loop *loop)
+{
+    for (size_t i = 0; i < loop->listening; i++) {
+        const char *path = endpoint_path(loop->options->listen.items[i]);
+        if (path) {
+            unlink(path);
+        }
+    }
 }
 
 static bool watch(struct loop *loop)
@@ -174,11 +188,11 @@ static bool watch(struct loop *loop)
 static void log_start(struct loop *loop)
 {
     if (!loop->options->memory) {
-        log_event(loop->log, LOG_WARN, "in_memory", "text",
+        log_event(loop->log, LEVEL_WARN, "in_memory", "text",
                   "everything is kept in memory only and is gone when this process ends");
     }
     struct log_line line;
-    log_begin(&line, loop->log, LOG_INFO, "shell", "ready");
+    log_begin(&line, loop->log, LEVEL_INFO, "shell", "ready");
     log_text(&line, "version", STW_VERSION);
     log_text(&line, "journal", journal_name(loop->manager.journal));
     log_number(&line, "pid", (uint64_t)getpid());
@@ -196,7 +210,7 @@ static void serve(struct loop *loop)
     struct gateway_counters counters;
     gateway_counters(loop->manager.gateway, &counters);
     struct log_line line;
-    log_begin(&line, loop->log, LOG_INFO, "shell", "stopped");
+    log_begin(&line, loop->log, LEVEL_INFO, "shell", "stopped");
     log_number(&line, "packets_in", counters.packets_in);
     log_number(&line, "packets_out", counters.packets_out);
     log_number(&line, "bad_packets", counters.bad_packets);
@@ -217,6 +231,7 @@ static int start(struct loop *loop)
         log_start(loop);
         serve(loop);
     }
+    unlink_all(loop);
     zloop_destroy(&loop->zloop);
     manager_fini(&loop->manager);
     return done ? 0 : 1;

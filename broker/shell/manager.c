@@ -43,10 +43,10 @@ static void host_random(void *context, void *out, size_t size)
 static void host_log(void *context, char level, const char *event, const char *detail)
 {
     struct manager *manager = context;
-    enum log_level grave = level == 'e'   ? LOG_ERROR
-                           : level == 'w' ? LOG_WARN
-                           : level == 'i' ? LOG_INFO
-                                          : LOG_DEBUG;
+    enum log_level grave = level == 'e'   ? LEVEL_ERROR
+                           : level == 'w' ? LEVEL_WARN
+                           : level == 'i' ? LEVEL_INFO
+                                          : LEVEL_DEBUG;
     struct log_line line;
     log_begin(&line, manager->log, grave, "gateway", event);
     log_pairs(&line, detail);
@@ -57,7 +57,7 @@ static void log_effect(struct log *log, const struct effect *effect)
 {
     struct log_line line;
     bool ended = effect->kind == EFFECT_SESSION_ENDED;
-    log_begin(&line, log, LOG_INFO, "core", ended ? "session_ended" : "notice");
+    log_begin(&line, log, LEVEL_INFO, "core", ended ? "session_ended" : "notice");
     if (effect->session != 0) {
         log_number(&line, "session", effect->session);
     }
@@ -135,7 +135,7 @@ static void turn_time(struct manager *manager)
         return;
     }
     struct log_line line;
-    log_begin(&line, manager->log, LOG_WARN, "shell", "clock_gap");
+    log_begin(&line, manager->log, LEVEL_WARN, "shell", "clock_gap");
     log_number(&line, "gap_ms", gap_ms);
     log_end(&line);
     struct command command = {.kind = COMMAND_CLOCK_GAP, .gap_ms = gap_ms};
@@ -166,7 +166,7 @@ static void turn_events(struct manager *manager)
         if (event == SOCKET_CLOSED) {
             note_closed(manager, value);
         } else {
-            log_event(manager->log, LOG_INFO, "handshake_failed", NULL, NULL);
+            log_event(manager->log, LEVEL_INFO, "handshake_failed", NULL, NULL);
         }
     }
 }
@@ -251,4 +251,9 @@ uint64_t manager_connections(const struct manager *manager)
     struct gateway_counters counters;
     gateway_counters(manager->gateway, &counters);
     return counters.connections;
+}
+
+bool manager_idle(const struct manager *manager)
+{
+    return manager_connections(manager) == 0 || core_held(manager->core) == 0;
 }

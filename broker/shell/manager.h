@@ -55,4 +55,8 @@ uint64_t manager_deadline(const struct manager *manager);
 /* Open connections. */
 uint64_t manager_connections(const struct manager *manager);
 
+/* true if nobody is in the middle of anything: no message is leased and no lock is held, or nobody
+ * is connected to finish it. */
+bool manager_idle(const struct manager *manager);
+
 #endif

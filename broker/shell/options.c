@@ -88,7 +88,7 @@ static bool set_number(struct options *options, const struct option *option, con
 static bool set_level(struct options *options, const struct option *option, const char *text,
                       struct options_error *error)
 {
-    enum log_level level = LOG_ERROR;
+    enum log_level level = LEVEL_ERROR;
     if (!log_level_parse(text, &level)) {
         return fail(error, "%s: \"%.100s\" is not one of %s", option->name, text, option->help);
     }

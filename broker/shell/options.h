@@ -3,8 +3,8 @@
  * --help, --check-config and docs/operations.md all come from it.
  *
  * To add an option: a field in struct options, a line in the enum, a line in the table
- * (options_table.c), a line in docs/operations.md. A value from a stronger source replaces that of a
- * weaker one: command line > environment > file > default. Not thread-safe.
+ * (options_table.c), a line in docs/operations.md. The stronger source wins:
+ * command line > environment > file > default. Not thread-safe.
  */
 #ifndef BROKER_SHELL_OPTIONS_H
 #define BROKER_SHELL_OPTIONS_H

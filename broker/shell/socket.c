@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -56,7 +57,6 @@ static const struct setting SETTINGS[] = {
     {ZMQ_RCVHWM, SOCKET_HWM},
     {ZMQ_HANDSHAKE_IVL, SOCKET_HANDSHAKE_MS},
     {ZMQ_BACKLOG, SOCKET_BACKLOG},
-    {ZMQ_IPV6, 1},
     {ZMQ_LINGER, 0},
     {ZMQ_HEARTBEAT_IVL, SOCKET_HEARTBEAT_IVL_MS},
     {ZMQ_HEARTBEAT_TIMEOUT, SOCKET_HEARTBEAT_TIMEOUT_MS},
@@ -106,18 +106,11 @@ const char *socket_open(struct socket *self, uint64_t body_max)
     return monitor_open(self) ? NULL : "cannot watch the socket's connections";
 }
 
-/*
- * libzmq removes whatever lies at an ipc path before it binds there: a second manager would steal
- * the first one's clients unseen. So somebody who answers at the path is an address in use.
- */
 static bool path_answers(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t size = strlen(path);
-    if (size >= sizeof address.sun_path) {
-        return false;
-    }
-    memcpy(address.sun_path, path, size);
+    STEWARD_ASSERT(strlen(path) < sizeof address.sun_path); /* endpoint_problem saw to it */
+    memcpy(address.sun_path, path, strlen(path));
     int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe < 0) {
         return false;
@@ -128,17 +121,39 @@ static bool path_answers(const char *path)
     return answers;
 }
 
+/*
+ * libzmq removes whatever lies at an ipc path before it binds there: a second manager would steal
+ * the first one's clients unseen, and a mistyped path would cost a file. So only a socket that
+ * nobody answers on may be replaced. 0, or an errno.
+ */
+static int path_problem(const char *path)
+{
+    struct stat status;
+    if (lstat(path, &status) != 0) {
+        return 0; /* nothing there; or bind says what is wrong */
+    }
+    if (!S_ISSOCK(status.st_mode)) {
+        return EEXIST;
+    }
+    return path_answers(path) ? EADDRINUSE : 0;
+}
+
 int socket_listen(struct socket *self, const char *endpoint, char actual[SOCKET_ENDPOINT_BYTES])
 {
     const char *path = endpoint_path(endpoint);
-    if (path && path_answers(path)) {
-        return EADDRINUSE;
+    int problem = path ? path_problem(path) : 0;
+    if (problem != 0) {
+        return problem;
     }
+    /* with IPv6 on, IPv4 is announced as [::ffff:a.b.c.d], which not every client can use */
+    int ipv6 = endpoint_is_ipv4(endpoint) ? 0 : 1;
+    int rc = zmq_setsockopt(self->router, ZMQ_IPV6, &ipv6, sizeof ipv6);
+    STEWARD_ASSERT(rc == 0);
     if (zmq_bind(self->router, endpoint) != 0) {
         return zmq_errno();
     }
     size_t size = SOCKET_ENDPOINT_BYTES;
-    int rc = zmq_getsockopt(self->router, ZMQ_LAST_ENDPOINT, actual, &size);
+    rc = zmq_getsockopt(self->router, ZMQ_LAST_ENDPOINT, actual, &size);
     STEWARD_ASSERT(rc == 0);
     return 0;
 }

@@ -59,7 +59,7 @@ static void raise_descriptors(struct log *log, uint64_t connections_max)
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
         limit.rlim_cur < connections_max + SYSTEM_DESCRIPTORS_OWN) {
         struct log_line line;
-        log_begin(&line, log, LOG_WARN, "shell", "descriptors_low");
+        log_begin(&line, log, LEVEL_INFO, "shell", "descriptors_low");
         log_number(&line, "limit", limit.rlim_cur);
         log_number(&line, "connections_max", connections_max);
         log_end(&line);

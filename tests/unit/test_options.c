@@ -56,7 +56,7 @@ START_TEST(defaults_are_the_documented_ones)
     ck_assert_uint_eq(options.body_max, 1024 * 1024);
     ck_assert_uint_eq(options.memory_max, 8ULL << 30);
     ck_assert_uint_eq(options.drain_seconds, 5);
-    ck_assert_uint_eq(options.log_level, LOG_INFO);
+    ck_assert_uint_eq(options.log_level, LEVEL_INFO);
     ck_assert(!options.memory && !options.insecure && options.config == NULL);
     ck_assert(options_check(&options, &error));
 }
@@ -69,7 +69,7 @@ START_TEST(command_line_sets_every_type)
     ck_assert(options.memory);
     ck_assert_uint_eq(options.body_max, 65536);
     ck_assert_uint_eq(options.connections_max, 7);
-    ck_assert_uint_eq(options.log_level, LOG_DEBUG);
+    ck_assert_uint_eq(options.log_level, LEVEL_DEBUG);
     ck_assert_uint_eq(options.listen.count, 2);
     ck_assert_str_eq(options.listen.items[0], "ipc:///tmp/x");
     ck_assert_str_eq(options.listen.items[1], "tcp://[::1]:*");
@@ -98,6 +98,19 @@ START_TEST(stronger_sources_win)
     ck_assert_int_eq(options.sources[OPTION_ID_BODY_MAX], SOURCE_FILE);
     ck_assert_int_eq(options.sources[OPTION_ID_MEMORY_MAX], SOURCE_ENVIRONMENT);
     ck_assert_int_eq(options.sources[OPTION_ID_OUTBOX_MAX], SOURCE_COMMAND_LINE);
+}
+END_TEST
+
+START_TEST(weaker_sources_leave_a_value_alone)
+{
+    ck_assert(options_set(&options, OPTION_ID_BODY_MAX, "2K", SOURCE_COMMAND_LINE, &error));
+    ck_assert(options_set(&options, OPTION_ID_BODY_MAX, "1K", SOURCE_FILE, &error));
+    ck_assert_uint_eq(options.body_max, 2048);
+    ck_assert_int_eq(options.sources[OPTION_ID_BODY_MAX], SOURCE_COMMAND_LINE);
+    ck_assert(options_set(&options, OPTION_ID_LISTEN, "ipc:///tmp/x", SOURCE_ENVIRONMENT, &error));
+    ck_assert(options_set(&options, OPTION_ID_LISTEN, "ipc:///tmp/y", SOURCE_FILE, &error));
+    ck_assert_uint_eq(options.listen.count, 1);
+    ck_assert_str_eq(options.listen.items[0], "ipc:///tmp/x");
 }
 END_TEST
 
@@ -231,7 +244,7 @@ START_TEST(printed_options_come_back)
     ck_assert_msg(config_parse(&again, "printed", text, size, &error), "%s", error.text);
     ck_assert(again.memory);
     ck_assert_uint_eq(again.body_max, 5120);
-    ck_assert_uint_eq(again.log_level, LOG_WARN);
+    ck_assert_uint_eq(again.log_level, LEVEL_WARN);
     ck_assert_uint_eq(again.drain_seconds, 0);
     ck_assert_uint_eq(again.listen.count, 2);
     ck_assert_str_eq(again.listen.items[0], "ipc:///tmp/#1");
@@ -278,6 +291,15 @@ START_TEST(only_ipc_in_the_file_system_has_a_path)
 }
 END_TEST
 
+START_TEST(ipv4_is_told_from_the_rest)
+{
+    ck_assert(endpoint_is_ipv4("tcp://127.0.0.1:*"));
+    ck_assert(!endpoint_is_ipv4("tcp://[::1]:1"));
+    ck_assert(!endpoint_is_ipv4("tcp://*:1"));
+    ck_assert(!endpoint_is_ipv4("ipc:///127.0.0.1:1"));
+}
+END_TEST
+
 START_TEST(every_option_is_complete)
 {
     for (size_t id = 0; id < OPTION_COUNT; id++) {
@@ -301,6 +323,7 @@ int main(void)
     tcase_add_test(tcase, defaults_are_the_documented_ones);
     tcase_add_test(tcase, command_line_sets_every_type);
     tcase_add_test(tcase, stronger_sources_win);
+    tcase_add_test(tcase, weaker_sources_leave_a_value_alone);
     tcase_add_test(tcase, the_file_may_be_named_by_the_environment);
     tcase_add_test(tcase, help_and_version_need_nothing_else_right);
     tcase_add_loop_test(tcase, bad_command_lines_are_refused_with_a_sentence, 0, COUNT(REFUSED));
@@ -311,6 +334,7 @@ int main(void)
     tcase_add_test(tcase, printed_options_come_back);
     tcase_add_loop_test(tcase, only_this_host_is_local, 0, COUNT(REACH));
     tcase_add_test(tcase, only_ipc_in_the_file_system_has_a_path);
+    tcase_add_test(tcase, ipv4_is_told_from_the_rest);
     tcase_add_test(tcase, every_option_is_complete);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
