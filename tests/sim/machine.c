@@ -1,0 +1,234 @@
+/* The test bench. See machine.h. */
+#include "tests/sim/machine.h"
+
+#include "tests/sim/trace.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+void machine_init(struct machine *machine, uint64_t seed)
+{
+    *machine = (struct machine){.core = core_new(), .model = model_new()};
+    machine->rng.state = seed ^ 0x5eed;
+    machine->snapshot_every = rng_between(&machine->rng, 5, 60);
+}
+
+void machine_fini(struct machine *machine)
+{
+    core_destroy(&machine->core);
+    if (machine->twin)
+        core_destroy(&machine->twin);
+    model_destroy(&machine->model);
+    effects_fini(&machine->effects);
+    effects_fini(&machine->twin_effects);
+    buf_fini(&machine->expected);
+    buf_fini(&machine->got);
+    buf_fini(&machine->bytes);
+    buf_fini(&machine->twin_bytes);
+    command_arena_fini(&machine->arena);
+}
+
+static bool bufs_equal(const struct buf *a, const struct buf *b)
+{
+    return slice_equal(buf_view(a), buf_view(b));
+}
+
+static bool complain(const struct machine *machine, const char *what, size_t step)
+{
+    if (!machine->quiet)
+        printf("DIFFERENCE at step %zu: %s\n", step, what);
+    return false;
+}
+
+/* What was decoded, encoded again, must be the same bytes. */
+static bool check_encoding(struct machine *machine, const struct command *command, size_t step)
+{
+    buf_clear(&machine->bytes);
+    command_encode(&machine->bytes, command);
+    struct command again;
+    struct command_arena arena = {0};
+    int code = command_decode(buf_view(&machine->bytes), &arena, &again);
+    buf_clear(&machine->twin_bytes);
+    if (code == 0)
+        command_encode(&machine->twin_bytes, &again);
+    command_arena_fini(&arena);
+    return bufs_equal(&machine->bytes, &machine->twin_bytes) ||
+           complain(machine, "the command's encoding does not survive a round trip", step);
+}
+
+static bool snapshots_equal(struct machine *machine, const struct core *a, const struct core *b)
+{
+    buf_clear(&machine->bytes);
+    buf_clear(&machine->twin_bytes);
+    core_snapshot(a, &machine->bytes);
+    core_snapshot(b, &machine->twin_bytes);
+    return bufs_equal(&machine->bytes, &machine->twin_bytes);
+}
+
+/* ---- damaged bytes -------------------------------------------------------------------------- */
+
+/* Cuts or changes the bytes in scratch; true: they are shorter now. */
+static bool damage(struct machine *machine, struct buf *bytes)
+{
+    uint64_t at = rng_below(&machine->rng, bytes->size);
+    if (rng_chance(&machine->rng, 50)) {
+        bytes->size = (size_t)at;
+        return true;
+    }
+    bytes->data[at] ^= (uint8_t)(1u << rng_below(&machine->rng, 8));
+    return false;
+}
+
+/* A damaged command is refused or is the one command that has these bytes. */
+static bool check_damaged(struct machine *machine, struct slice good, size_t step)
+{
+    struct command command;
+    struct command_arena arena = {0};
+    buf_clear(&machine->bytes);
+    buf_add(&machine->bytes, good.data, good.size);
+    bool cut = damage(machine, &machine->bytes);
+    int code = command_decode(buf_view(&machine->bytes), &arena, &command);
+    buf_clear(&machine->twin_bytes);
+    if (code == 0)
+        command_encode(&machine->twin_bytes, &command);
+    bool right = code != 0 || (!cut && bufs_equal(&machine->bytes, &machine->twin_bytes));
+    command_arena_fini(&arena);
+    return right || complain(machine, "a damaged command was taken for another", step);
+}
+
+/* A cut snapshot is refused; a changed one is refused or loads, and harms nobody. */
+static bool check_damaged_snapshot(struct machine *machine, size_t step)
+{
+    bool cut = damage(machine, &machine->bytes);
+    struct core *core = core_restore(buf_view(&machine->bytes));
+    bool right = !core || !cut;
+    if (core)
+        core_destroy(&core);
+    return right || complain(machine, "a cut snapshot was accepted", step);
+}
+
+/* ---- the twin ------------------------------------------------------------------------------- */
+
+static bool twin_make(struct machine *machine, size_t step)
+{
+    buf_clear(&machine->bytes);
+    core_snapshot(machine->core, &machine->bytes);
+    machine->twin = core_restore(buf_view(&machine->bytes));
+    if (!machine->twin)
+        return complain(machine, "the core does not accept its own snapshot", step);
+    core_check(machine->twin);
+    machine->twin_until = step + machine->snapshot_every / 2 + 1;
+    if (!snapshots_equal(machine, machine->core, machine->twin))
+        return complain(machine, "snapshot, restore, snapshot gives other bytes", step);
+    return check_damaged_snapshot(machine, step);
+}
+
+/* The restored core has lived through the same steps: it takes the original's place. */
+static bool twin_take_over(struct machine *machine, size_t step)
+{
+    if (!snapshots_equal(machine, machine->core, machine->twin))
+        return complain(machine, "the restored core's state has another future", step);
+    core_destroy(&machine->core);
+    machine->core = machine->twin;
+    machine->twin = NULL;
+    return true;
+}
+
+static bool twin_step(struct machine *machine, size_t step)
+{
+    if (machine->twin && step >= machine->twin_until)
+        return twin_take_over(machine, step);
+    if (!machine->twin && step % machine->snapshot_every == machine->snapshot_every - 1)
+        return twin_make(machine, step);
+    return true;
+}
+
+static bool twin_apply(struct machine *machine, uint64_t now_ms, const struct command *command)
+{
+    if (!machine->twin)
+        return true;
+    core_apply(machine->twin, now_ms, command, &machine->twin_effects);
+    buf_clear(&machine->bytes);
+    buf_clear(&machine->twin_bytes);
+    trace_effects(&machine->bytes, &machine->effects);
+    trace_effects(&machine->twin_bytes, &machine->twin_effects);
+    return bufs_equal(&machine->bytes, &machine->twin_bytes);
+}
+
+static void print_step(const struct machine *machine, uint64_t now_ms,
+                       const struct command *command, size_t step)
+{
+    struct buf line = {0};
+    trace_command(&line, command);
+    printf("step %zu at %" PRIu64 ": %.*s\n", step, now_ms, (int)line.size,
+           (const char *)line.data);
+    buf_fini(&line);
+    if (machine->loose)
+        return;
+    trace_difference(&machine->expected, &machine->got);
+}
+
+static bool apply_all(struct machine *machine, uint64_t now_ms, const struct command *command,
+                      size_t step)
+{
+    core_apply(machine->core, now_ms, command, &machine->effects);
+    machine->commands++;
+    trace_effects(&machine->got, &machine->effects);
+    model_apply(machine->model, now_ms, command, &machine->expected);
+    core_check(machine->core);
+    return twin_apply(machine, now_ms, command) ||
+           complain(machine, "the restored core answers otherwise", step);
+}
+
+/* Work that was cut into slices goes on in ticks; the model does everything at once. */
+static bool drain(struct machine *machine, uint64_t now_ms, size_t step)
+{
+    struct command tick = {.kind = COMMAND_TICK};
+    for (int turns = 0; core_deadline(machine->core) <= now_ms; turns++) {
+        if (turns > 10000)
+            return complain(machine, "ticks without end", step);
+        if (!apply_all(machine, now_ms, &tick, step))
+            return false;
+    }
+    return true;
+}
+
+static bool compare(struct machine *machine, size_t step)
+{
+    trace_sort(&machine->expected);
+    trace_sort(&machine->got);
+    if (!bufs_equal(&machine->expected, &machine->got)) {
+        complain(machine, "effects (- the model's, + the core's)", step);
+        if (!machine->quiet)
+            trace_difference(&machine->expected, &machine->got);
+        return false;
+    }
+    return core_deadline(machine->core) <= model_deadline(machine->model) ||
+           complain(machine, "the core would tick too late", step);
+}
+
+bool machine_step(struct machine *machine, const struct program *program, size_t step)
+{
+    struct command command;
+    uint64_t now_ms = program->steps[step].now_ms;
+    if (!program_command(program, step, &machine->arena, &command))
+        return true;
+    if (!check_encoding(machine, &command, step) || !twin_step(machine, step) ||
+        !check_damaged(machine, program_bytes(program, step), step))
+        return false;
+    buf_clear(&machine->expected);
+    buf_clear(&machine->got);
+    bool same = apply_all(machine, now_ms, &command, step);
+    if (same && machine->loose)
+        same = drain(machine, now_ms, step);
+    if (machine->verbose)
+        print_step(machine, now_ms, &command, step);
+    return same && compare(machine, step);
+}
+
+bool machine_finish(struct machine *machine)
+{
+    if (machine->twin && !twin_take_over(machine, 0))
+        return false;
+    return twin_make(machine, 0);
+}
