@@ -71,8 +71,13 @@ void line_text(struct line *line, const char *key, const char *value)
 
 void line_u64(struct line *line, const char *key, uint64_t value)
 {
-    json_int_t number = value > INT64_MAX ? INT64_MAX : (json_int_t)value;
-    json_object_set_new(line->object, key, json_integer(number));
+    char text[24];
+    if (value <= INT64_MAX) {
+        json_object_set_new(line->object, key, json_integer((json_int_t)value));
+        return;
+    }
+    snprintf(text, sizeof(text), "%" PRIu64, value); /* jansson's integers are signed */
+    json_object_set_new(line->object, key, json_string(text));
 }
 
 void line_real(struct line *line, const char *key, double value)

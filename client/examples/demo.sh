@@ -84,17 +84,17 @@ for i in 1 2 3; do
     ours+=($!)
 done
 until_true 10 test -s "$dir/mark" || fail "consumer 4 got nothing"
+leased=$(field leased "$steward" queue show lines)
+[ "${leased:-0}" -gt 0 ] || fail "nothing is leased"
+say "consumer 4 (process $victim) holds $(cat "$dir/mark") lines; the queue says leased=$leased"
 for i in 1 2 3; do
     "$wordcount" count lines result "$dir/result" "consumer $i" > >(told) &
     consumers+=($!)
     ours+=($!)
 done
-leased=$(field leased "$steward" queue show lines)
-[ "${leased:-0}" -gt 0 ] || fail "nothing is leased"
-say "consumer 4 (process $victim) holds $(cat "$dir/mark") lines; the queue says leased=$leased"
-kill -9 "$victim"
-say "consumer 4 was killed with SIGKILL"
-wait "$victim" 2>/dev/null
+killed=$(ms)
+{ kill -9 "$victim" && wait "$victim"; } 2>/dev/null
+say "consumer 4 was killed with SIGKILL at $killed ms"
 
 for i in 1 2 3; do
     wait "${producers[i]}" || fail "producer $i"
@@ -140,10 +140,9 @@ ours+=("$waiter")
 waits() { [ "$(field waiters "$steward" lock show ledger)" = 1 ]; }
 until_true 10 waits || fail "nobody waits"
 "$steward" lock show ledger | told
-kill -9 "$holder"
 killed=$(ms)
-say "process $holder was killed with SIGKILL"
-wait "$holder" 2>/dev/null
+{ kill -9 "$holder" && wait "$holder"; } 2>/dev/null
+say "process $holder was killed with SIGKILL at $killed ms"
 wait "$waiter" || fail "the waiter did not get the lock"
 passed=$(($(ms) - killed))
 second=$(cat "$dir/second")
@@ -158,7 +157,7 @@ cat <<END
 lines put, leased, counted and acknowledged   $put
 words                                         $words
 lines of the killed consumer, given to others $redelivered
-merges under the lock, last token             $(head -n 1 "$dir/result" | cut -d' ' -f2)
+fencing token of the last merge               $(head -n 1 "$dir/result" | cut -d' ' -f2)
 until nothing was unfinished                  $joined ms (2000 of them the dead worker's grace time)
 a killed holder's lock was free after         $passed ms
 END
