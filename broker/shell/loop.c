@@ -69,7 +69,7 @@ static int turn(struct loop *loop)
 {
     bool more = manager_turn(&loop->manager);
     if (loop->draining &&
-        (manager_connections(&loop->manager) == 0 || loop->manager.now_ms >= loop->drain_end_ms)) {
+        (manager_idle(&loop->manager) || loop->manager.now_ms >= loop->drain_end_ms)) {
         return leave(loop);
     }
     arm(loop, more ? loop->manager.now_ms : manager_deadline(&loop->manager));
