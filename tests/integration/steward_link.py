@@ -158,6 +158,8 @@ class Link:
 
     def close(self):
         """Closes the socket; what was not sent is lost."""
+        if self.socket.closed:
+            return
         self.socket.disable_monitor()
         self.monitor.close(0)
         self.socket.close(0)

@@ -341,8 +341,12 @@ class Client:
         message = stream.popleft()
         del self.unhanded[message.tag]
         if credit:
-            self.flush([[CREDIT, channel, 1, len(message.body)]])
+            self.add_credit(channel, 1, len(message.body))
         return message
+
+    def add_credit(self, channel, messages, size):
+        """Lets so many more messages come, of so many bytes in all."""
+        self.flush([[CREDIT, channel, messages, size]])
 
     def settle_request(self, op, first_tag, count, *more):
         """Sends ACK, NACK, RELEASE, REJECT or RENEW of consecutive tags; the first id."""

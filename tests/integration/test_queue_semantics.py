@@ -1,10 +1,10 @@
 """What queues promise, seen from the wire: bounds, order, time, ends."""
 
 import harness
-from steward_wire import (ACK, CODE, CONSUMER_ENDED, CREDIT, LEASE_LOST, QUEUE_ALTER,
-                          QUEUE_DECLARE, QUEUE_DELETE, QUEUE_JOIN, QUEUE_LIST, QUEUE_PAUSE,
-                          QUEUE_PEEK, QUEUE_PURGE, QUEUE_REDRIVE, QUEUE_RESUME, QUEUE_SHUTDOWN,
-                          RENEW, UNCONSUME, Refused, Unanswered)
+from steward_wire import (ACK, CODE, CONSUMER_ENDED, LEASE_LOST, QUEUE_ALTER, QUEUE_DECLARE,
+                          QUEUE_DELETE, QUEUE_JOIN, QUEUE_LIST, QUEUE_PAUSE, QUEUE_PEEK,
+                          QUEUE_PURGE, QUEUE_REDRIVE, QUEUE_RESUME, QUEUE_SHUTDOWN, RENEW,
+                          UNCONSUME, Refused, Unanswered)
 
 
 def bodies(messages):
@@ -224,7 +224,7 @@ class Queues(harness.Case):
         got = [self.c.next(channel, credit=False).body for _ in range(3)]
         self.assertEqual(got, [b"0", b"1", b"2"])
         self.assertIsNone(self.c.next(channel, timeout=0.2))
-        self.c.flush([[CREDIT, channel, 2, 0]])
+        self.c.add_credit(channel, 2, 0)
         self.assertEqual(self.c.next(channel, credit=False).body, b"3")
         self.assertEqual(self.c.next(channel, credit=False).body, b"4")
         self.assertIsNone(self.c.next(channel, timeout=0.2))
@@ -399,7 +399,7 @@ class Queues(harness.Case):
             message = self.c.next(channel, credit=i % 1000 == 999)
             self.assertEqual(message.body, b"%d" % i)
             if i % 1000 == 999:
-                self.c.flush([[CREDIT, channel, 999, 1 << 16]])
+                self.c.add_credit(channel, 999, 1 << 16)
                 acks.append(self.c.settle_request(ACK, message.tag - 999, 1000))
         for request in acks:
             self.assertEqual(self.c.wait_run(request, 1000), [None] * 1000)
