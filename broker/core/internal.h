@@ -290,6 +290,8 @@ void locks_save(const struct core *core, struct buf *out);
 bool locks_load(struct core *core, struct reader *in);
 void message_save(const struct message *message, struct buf *out);
 struct message *message_load(struct core *core, struct reader *in); /* NULL: malformed */
+/* Does what was loaded fit this state (a plain message fits each)? */
+bool message_in_state(const struct message *message, enum message_state state);
 void trash_save(const struct core *core, struct buf *out);
 bool trash_load(struct core *core, struct reader *in);
 void leases_save(const struct session *session, struct buf *out); /* called by sessions_save */

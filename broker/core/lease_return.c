@@ -249,6 +249,10 @@ static bool lease_load(struct core *core, struct session *session, struct reader
     if (!read.message) {
         return false;
     }
+    if (read.message->ext && !message_in_state(read.message, MESSAGE_LEASED)) {
+        message_free(core, read.message);
+        return false;
+    }
     struct lease *lease = idtable_add(&session->leases, tag, chunk);
     *lease = read;
     message_queue(core, read.message)->leased++;

@@ -196,3 +196,21 @@ struct message *message_load(struct core *core, struct reader *in)
     }
     return message;
 }
+
+/* A timer stands where a place needs one, and nowhere else. */
+bool message_in_state(const struct message *message, enum message_state state)
+{
+    const struct message_ext *ext = message->ext;
+    if (!ext) {
+        return message->priority == 0 && message->deliveries == 0;
+    }
+    bool armed = timer_armed(&ext->timer);
+    if (ext->state != state) {
+        return false;
+    }
+    switch (state) {
+    case MESSAGE_READY: return armed == (ext->expires_ms != UINT64_MAX);
+    case MESSAGE_DELAYED: return armed && ext->timer.due_ms <= ext->due_ms;
+    default: return !armed;
+    }
+}

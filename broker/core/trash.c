@@ -130,6 +130,50 @@ void trash_save(const struct core *core, struct buf *out)
     }
 }
 
+/* Fits the list that it came in; in the trash timers may have fired already. */
+static bool message_fits(const struct message *message, const struct queue *queue,
+                         const struct message_lists *to, uint8_t list)
+{
+    static const enum message_state states[] = {MESSAGE_READY, MESSAGE_READY, MESSAGE_DELAYED};
+    if (message->queue != queue->index || !message->ext != (list == 0)) {
+        return false;
+    }
+    bool live = to->plain == &queue->plain;
+    if (message->ext && (message->ext->epoch == queue->epoch) != live) {
+        return false;
+    }
+    if (live && !message_in_state(message, states[list])) {
+        return false;
+    }
+    if (list == 0) {
+        size_t count = to->plain->count;
+        uint64_t last = count > 0 ? fifo_at(to->plain, count - 1)->sequence : 0;
+        return message->sequence > last && message->sequence < queue->next_sequence;
+    }
+    return true;
+}
+
+/* False: it is out of order. */
+static bool message_take(struct core *core, struct message *message, const struct message_lists *to,
+                         uint8_t list)
+{
+    if (list == 0) {
+        fifo_push(to->plain, message);
+    } else if (list == 2) {
+        DL_APPEND(*to->delayed, message->ext);
+    } else {
+        struct order_node *node = &message->ext->node;
+        if (order_count(to->others) > 0) {
+            struct order_node *last = order_at(to->others, order_count(to->others) - 1);
+            if (message_compare(last, node) >= 0) {
+                return false;
+            }
+        }
+        order_insert(to->others, node, message_weight(core, message));
+    }
+    return true;
+}
+
 bool messages_load(struct core *core, struct reader *in, struct queue *queue,
                    const struct message_lists *to)
 {
@@ -137,18 +181,12 @@ bool messages_load(struct core *core, struct reader *in, struct queue *queue,
         uint64_t count = reader_u64(in);
         for (uint64_t i = 0; i < count; i++) {
             struct message *message = message_load(core, in);
-            if (!message || message->queue != queue->index || !message->ext != (list == 0)) {
-                if (message) {
-                    message_free(core, message);
-                }
+            if (!message) {
                 return false;
             }
-            if (list == 0) {
-                fifo_push(to->plain, message);
-            } else if (list == 1) {
-                order_insert(to->others, &message->ext->node, message_weight(core, message));
-            } else {
-                DL_APPEND(*to->delayed, message->ext);
+            if (!message_fits(message, queue, to, list) || !message_take(core, message, to, list)) {
+                message_free(core, message);
+                return false;
             }
         }
     }

@@ -268,6 +268,9 @@ static bool messages_load(struct core *core, struct waiter *waiter, struct reade
             return false;
         }
         waiter->messages[waiter->messages_count++] = message;
+        if (!message_in_state(message, MESSAGE_WAITING)) {
+            return false;
+        }
     }
     return true;
 }
