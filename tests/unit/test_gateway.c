@@ -302,6 +302,22 @@ START_TEST(a_full_pipe_keeps_packets_in_order)
 }
 END_TEST
 
+START_TEST(nothing_overtakes_kept_packets)
+{
+    rig_hello(rig, "a");
+    rig->answer = SEND_LATER;
+    rig_receive(rig, "a", "[2, 1]", NULL);
+    rig->answer = SEND_DONE;
+    struct buf bad = {0};
+    buf_u8(&bad, 0xc1);
+    struct slice frame = buf_view(&bad);
+    struct gateway_packet packet = {slice_str("a"), &frame, 1, 'a'};
+    gateway_receive(rig->gateway, rig->now_ms, &packet);
+    ck_assert_str_eq(rig_take(rig, "a"), ""); /* packet 3, BYE, would be a gap */
+    buf_fini(&bad);
+}
+END_TEST
+
 START_TEST(a_client_that_does_not_read_is_ended)
 {
     struct gateway_options options;
@@ -388,6 +404,7 @@ static void add_sessions(Suite *suite)
     tcase_add_test(tcase, a_closed_connection_starts_the_grace_time);
     tcase_add_test(tcase, a_bad_packet_leaves_the_session_its_grace_time);
     tcase_add_test(tcase, a_full_pipe_keeps_packets_in_order);
+    tcase_add_test(tcase, nothing_overtakes_kept_packets);
     tcase_add_test(tcase, a_client_that_does_not_read_is_ended);
     tcase_add_test(tcase, hellos_are_bounded);
     tcase_add_test(tcase, draining_refuses_hellos_and_puts);

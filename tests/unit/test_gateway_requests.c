@@ -29,6 +29,16 @@ START_TEST(puts_are_receipted_in_one_range)
 }
 END_TEST
 
+START_TEST(a_receipt_has_no_id_that_waits)
+{
+    rig_hello(rig, "a");
+    EXCHANGE("a",
+             "[2, 1] [16, 1, \"q\", nil, ['x']] [18, 2, [\"none\"], 1, nil, nil, false] "
+             "[16, 3, \"q\", nil, ['y', 'z']]",
+             "[2, 2] [131, 1, 1, 3, 2]");
+}
+END_TEST
+
 START_TEST(messages_are_delivered_as_runs)
 {
     rig_hello(rig, "a");
@@ -203,6 +213,7 @@ static void add_requests(Suite *suite)
     TCase *tcase = tcase_create("requests");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, puts_are_receipted_in_one_range);
+    tcase_add_test(tcase, a_receipt_has_no_id_that_waits);
     tcase_add_test(tcase, messages_are_delivered_as_runs);
     tcase_add_test(tcase, options_travel_with_the_message);
     tcase_add_test(tcase, bodies_beyond_the_limit_are_refused_alone);
