@@ -129,13 +129,13 @@ START_TEST(redrive_stops_at_a_full_queue_and_skips_what_never_died)
 {
     struct queues q;
     queues_begin(&q);
+    struct command stray = put_command(&q, "S", 0);
+    stray.put.queue = slice_str("q.dead");
+    fixture_request(&q.f, q.a, stray);
     put(&q, q.a, "ABC", 0);
     for (int i = 0; i < 3; i++) {
         reject_one(&q);
     }
-    struct command stray = put_command(&q, "S", 0);
-    stray.put.queue = slice_str("q.dead");
-    fixture_request(&q.f, q.a, stray);
     declare(&q, "q", (struct queue_options){0});
     struct command alter = {
         .kind = COMMAND_QUEUE_ALTER,
