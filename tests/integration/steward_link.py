@@ -94,13 +94,15 @@ def fill_large_body(records, body):
 class Link:
     """One connection: the life of one DEALER socket."""
 
-    def __init__(self, endpoint, context=None):
+    def __init__(self, endpoint, context=None, options=None):
         self.socket = (context or zmq.Context.instance()).socket(zmq.DEALER)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.SNDHWM, 0)
         self.socket.setsockopt(zmq.RCVHWM, 0)
         self.socket.setsockopt(zmq.IPV6, 1)
+        for option, value in (options or {}).items():
+            self.socket.setsockopt(option, value)
         self.monitor = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.sent = 0                   # number of the last packet sent
         self.got = 0                    # number of the last packet received

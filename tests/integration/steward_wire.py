@@ -411,7 +411,7 @@ class Client:
     def leave(self):
         """Ends the session (BYE) and the connection."""
         try:
-            self.link.send([[BYE_CLIENT]])
+            self.link.send([[BYE_CLIENT]], timeout=0.3)
             self.link.receive(0.5)
         except Broken:
             pass
