@@ -1,12 +1,14 @@
 /*
  * The floor under `steward bench`: the same processes and hops with libzmq alone.
  *
- *     floor_zmq throughput|latency ENDPOINT SECONDS SIZE [PRODUCERS CONSUMERS]
+ *     floor_zmq throughput|latency|confirmed ENDPOINT SECONDS SIZE [PRODUCERS CONSUMERS]
  *
  * A broker process with one ROUTER socket forwards messages one by one from producers' DEALER
  * sockets to consumers'. It keeps nothing, confirms nothing and checks nothing. Latency has one
  * message in flight: the consumer lets the producer go on through shared memory, as in
- * `steward bench latency`. Prints one JSON object.
+ * `steward bench latency`. Confirmed is latency with the packets that a confirmed put and an
+ * acknowledged delivery need: a receipt for the producer, the consumer's ack and its answer.
+ * Prints one JSON object.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -41,7 +43,8 @@ static struct shared {
 } * shared;
 
 static const char *endpoint;
-static bool one_by_one; /* latency */
+static bool one_by_one; /* latency, confirmed */
+static bool confirmed;
 static size_t size_bytes;
 static int consumers = 2;
 
@@ -71,9 +74,21 @@ struct router {
     int known, next;
 };
 
-/* A consumer says hello with an empty message; everything else goes to the next consumer. */
+/* Two frames, one byte of content: a receipt, or the answer to an ack. */
+static void router_answer(struct router *router, zmq_msg_t *id)
+{
+    zmq_msg_send(id, router->socket, ZMQ_SNDMORE);
+    zmq_send(router->socket, "r", 1, 0);
+}
+
+/* A consumer says hello with an empty message, and acks with a byte; everything else goes to the
+ * next consumer. */
 static void router_forward(struct router *router, zmq_msg_t *id, zmq_msg_t *body)
 {
+    if (zmq_msg_size(body) == 1) {
+        router_answer(router, id);
+        return;
+    }
     if (zmq_msg_size(body) == 0 && router->known < CONSUMERS_MAX) {
         zmq_msg_init(&router->ids[router->known]);
         zmq_msg_copy(&router->ids[router->known++], id);
@@ -93,6 +108,9 @@ static void router_forward(struct router *router, zmq_msg_t *id, zmq_msg_t *body
         }
     }
     zmq_msg_send(body, router->socket, 0);
+    if (confirmed) {
+        router_answer(router, id);
+    }
 }
 
 static void broker_main(void *context, int number)
@@ -141,16 +159,24 @@ static void producer_main(void *context, int number)
         uint64_t now = one_by_one ? clock_ns() : 0;
         memcpy(body, &now, sizeof(now));
         if (zmq_send(socket, body, size_bytes, 0) >= 0 && one_by_one) {
+            char receipt;
+            if (confirmed) {
+                zmq_recv(socket, &receipt, 1, 0);
+            }
             turn_wait(turn);
         }
     }
     free(body);
 }
 
-static void sample_keep(const void *body, uint64_t now)
+static void sample_keep(void *socket, const void *body, uint64_t now)
 {
     uint64_t sent;
+    char answer;
     memcpy(&sent, body, sizeof(sent));
+    if (confirmed && zmq_send(socket, "a", 1, 0) == 1) {
+        zmq_recv(socket, &answer, 1, 0);
+    }
     unsigned turn = atomic_load(&shared->turn);
     if (turn >= WARM_UP && shared->samples_count < SAMPLES_MAX) {
         shared->samples[shared->samples_count++] = now - sent;
@@ -169,7 +195,7 @@ static void consumer_main(void *context, int number)
         if (zmq_msg_recv(&message, socket, 0) >= (int)sizeof(uint64_t)) {
             atomic_fetch_add_explicit(&shared->got[number], 1, memory_order_relaxed);
             if (one_by_one) {
-                sample_keep(zmq_msg_data(&message), clock_ns());
+                sample_keep(socket, zmq_msg_data(&message), clock_ns());
             }
         }
         zmq_msg_close(&message);
@@ -229,11 +255,13 @@ static void report(double rate)
 
 int main(int argc, char **argv)
 {
-    if (argc < 5 || (strcmp(argv[1], "throughput") != 0 && strcmp(argv[1], "latency") != 0)) {
-        fprintf(stderr, "usage: floor_zmq throughput|latency ENDPOINT SECONDS SIZE [P C]\n");
+    if (argc < 5) {
+        fprintf(stderr,
+                "usage: floor_zmq throughput|latency|confirmed ENDPOINT SECONDS SIZE [P C]\n");
         return 2;
     }
-    one_by_one = strcmp(argv[1], "latency") == 0;
+    confirmed = strcmp(argv[1], "confirmed") == 0;
+    one_by_one = confirmed || strcmp(argv[1], "latency") == 0;
     endpoint = argv[2];
     double seconds = strtod(argv[3], NULL);
     size_bytes = strtoul(argv[4], NULL, 10);
