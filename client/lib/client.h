@@ -129,7 +129,8 @@ struct stw_lock {
 
 /* ---- client.c ---- */
 
-/* Entry of a public function: 0, STW_EFORK, STW_ECLOSED or STW_EINVAL (NULL). Takes the lock if 0. */
+/* Entry of a public function: 0 and the lock is taken, or STW_EFORK, STW_ECLOSED, STW_EINVAL
+ * (NULL). */
 int client_enter(stw_client *client);
 /* Likewise for functions that work on a closed client too. false: a forked child. */
 bool client_enter_free(stw_client *client);
@@ -219,8 +220,8 @@ void future_give(stw_future *future, stw_future **out);
 /* ---- message.c ---- */
 
 /* Takes the item's reference on its run. Lock held. */
-stw_message *message_new(stw_client *client, struct item *item, bool auto_ack);
-void message_free_locked(stw_message *message);
+stw_message *message_take(stw_client *client, struct item *item, bool auto_ack);
+void message_drop(stw_message *message);
 void message_pool_fini(stw_client *client);
 
 /* ---- completions.c ---- */

@@ -5,8 +5,9 @@
  * The life of a host (driver.c is the real one):
  *
  *     conn_tick (conn, now)                  whenever conn_deadline has come, or more often
- *     conn_socket (conn, &generation)        which endpoint a socket should be connected to; another
- *                                            generation means: close the socket, open a new one
+ *     conn_socket (conn, &generation)        which endpoint a socket should be connected to;
+ *                                            another
+ *                                            generation: close the socket, open a new one
  *     conn_connected, conn_disconnected      what became of that socket
  *     conn_receive (conn, now, packet)       for each packet that arrived
  *     while (conn_next_packet (...)) send    now if conn_urgent, else when the host wants to flush
@@ -15,10 +16,10 @@
  * What comes out: host.done once for each ticket, unless conn_forget took it back first, and
  * messages of consumers, by conn_consumer_next.
  *
- * What it guarantees: requests are answered once; after a broken connection it connects again (back-off
- * with jitter, endpoints in turn), resumes and sends all unanswered requests again, ids ascending,
- * content the same. When the session is lost, everything that was sent ends STW_ESESSION; what never
- * left goes on in the new session, and consumers are opened again.
+ * What it guarantees: requests are answered once; after a broken connection it connects again
+ * (back-off with jitter, endpoints in turn), resumes and sends all unanswered requests again, ids
+ * ascending, content the same. When the session is lost, everything that was sent ends
+ * STW_ESESSION; what never left goes on in the new session, and consumers are opened again.
  *
  * Times are milliseconds of any clock that does not go backwards. Not thread-safe: one mutex around
  * it. Out of memory aborts.
@@ -54,7 +55,8 @@ struct outcome {
     struct slice text;   /* the sentence of a failure; may be empty */
 };
 
-/* What conn tells its host. The functions must not call back into conn, except conn_consumer_state. */
+/* What conn tells its host. The functions must not call back into conn, but may ask
+ * what it is like. */
 struct conn_host {
     void *context;
     void (*done)(void *context, struct ticket *ticket, const struct outcome *outcome);
@@ -82,8 +84,8 @@ void conn_destroy(struct conn **conn);
 
 /* ---- time and the socket ---- */
 
-/* Timers: back-off, keepalive, silence, deadlines, renewals. Receive what is there before it, else a
- * program that was itself stopped takes its own pause for the manager's silence. */
+/* Timers: back-off, keepalive, silence, deadlines, renewals. Receive what is there before it, else
+ * a program that was itself stopped takes its own pause for the manager's silence. */
 void conn_tick(struct conn *conn, uint64_t now_ms);
 /* When conn_tick is due; UINT64_MAX: never. */
 uint64_t conn_deadline(const struct conn *conn);

@@ -3,7 +3,7 @@
 
 #include <utlist.h>
 
-/* Renews what lies in the buffer and is due; the time of the next. Items of one run are neighbours. */
+/* Renews what lies in the buffer and is due: the time of the next. Items of a run are together. */
 static uint64_t renew_buffer(struct conn *conn, const struct items *items, uint64_t next)
 {
     struct run *run = NULL;

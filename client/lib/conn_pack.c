@@ -1,11 +1,12 @@
 /*
- * What goes out: the next packet, packed from the control records that are due and from the requests
- * behind the cursor. The first sending and the one after a resume are the same code: a resume only sets the
- * cursor back. Neighbours that differ in nothing but body or tag share a record (a run).
+ * What goes out: the next packet, packed from the control records that are due and from the
+ * requests behind the cursor. The first sending and the one after a resume are the same code: a
+ * resume only sets the cursor back. Neighbours that differ in nothing but body or tag share a
+ * record (a run).
  */
 #include "client/lib/conn_state.h"
 
-/* bytes: head of a PUTS record with the longest name, about; and of any other without its content */
+/* bytes: head of a PUTS record with the longest name, about; others without content are smaller */
 #define RECORD_HEAD_BYTES 320
 
 /* How many requests from `id` on make one run with it. They stand in the ring, one by one. */

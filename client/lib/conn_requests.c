@@ -9,8 +9,10 @@
 
 #include <stdlib.h>
 
-/* milliseconds: patience beyond a request's own deadline while there is no connection */
+/* milliseconds: patience beyond a request's own deadline while there is no connection, and while
+ * the manager has been silent for as long */
 #define GRACE_UNCONNECTED_MS 200
+#define GRACE_SILENT_MS      1000
 
 /* milliseconds: first and longest pause after EMEMORY */
 #define RETRY_FIRST_MS 10
@@ -29,7 +31,20 @@ size_t conn_request_bytes(const struct request *request)
 /* How long after its own deadline a request may still hope for the manager's answer. */
 static uint64_t grace(const struct conn *conn)
 {
-    return conn->phase == CONN_READY ? conn->ttl_ms : GRACE_UNCONNECTED_MS;
+    if (conn->phase != CONN_READY) {
+        return GRACE_UNCONNECTED_MS;
+    }
+    bool silent =
+        conn->waiting_since_ms != NEVER && conn->now_ms - conn->waiting_since_ms >= GRACE_SILENT_MS;
+    return silent ? GRACE_SILENT_MS : conn->ttl_ms;
+}
+
+/* When to look at a request again that has this deadline. */
+static uint64_t next_look(const struct conn *conn, uint64_t deadline_ms)
+{
+    uint64_t first =
+        deadline_ms + (conn->phase == CONN_READY ? GRACE_SILENT_MS : GRACE_UNCONNECTED_MS);
+    return first > conn->now_ms ? first : conn->now_ms + GRACE_SILENT_MS;
 }
 
 static void set_deadline(struct conn *conn, struct request *request, uint64_t timeout_ms)
@@ -40,9 +55,8 @@ static void set_deadline(struct conn *conn, struct request *request, uint64_t ti
         return;
     }
     request->deadline_ms = conn->now_ms + timeout_ms;
-    if (request->deadline_ms + grace(conn) < conn->expire_ms) {
-        conn->expire_ms = request->deadline_ms + grace(conn);
-    }
+    uint64_t look = next_look(conn, request->deadline_ms);
+    conn->expire_ms = look < conn->expire_ms ? look : conn->expire_ms;
 }
 
 static struct request *add(struct conn *conn, struct ticket *ticket, uint8_t op, uint64_t *id)
@@ -393,11 +407,10 @@ void conn_expire(struct conn *conn)
         if (request->ticket == NULL || request->deadline_ms == NEVER) {
             continue;
         }
-        uint64_t due = request->deadline_ms + grace(conn);
-        if (due <= conn->now_ms) {
+        if (request->deadline_ms + grace(conn) <= conn->now_ms) {
             abandon(conn, id, STW_ETIMEOUT, why);
-        } else if (due < next) {
-            next = due;
+        } else if (next_look(conn, request->deadline_ms) < next) {
+            next = next_look(conn, request->deadline_ms);
         }
     }
     /* A walk over very many is not repeated for each millisecond. */

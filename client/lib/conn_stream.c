@@ -3,8 +3,8 @@
  *
  * Credit: a consumer may have `prefetch` messages between the manager and the program. What was
  * given in packets that a broken connection may have swallowed is given again; if it was
- * not lost, the manager sends a little more than it should, the count shows it, and the next credit is
- * that much smaller.
+ * not lost, the manager sends a little more than it should, the count shows it, and the next credit
+ * is that much smaller.
  */
 #include "client/lib/conn_state.h"
 

@@ -137,7 +137,7 @@ int stw_consumer_next(stw_consumer *consumer, int64_t timeout_ms, stw_message **
     struct item item;
     code = next_item(consumer, timeout_ms, &item);
     if (code == 0) {
-        *message = message_new(consumer->client, &item, false);
+        *message = message_take(consumer->client, &item, false);
     }
     client_leave(consumer->client);
     return code;

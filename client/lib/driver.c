@@ -2,8 +2,8 @@
  * The driver: conn on a real socket. Socket and conn are guarded by the client's one mutex, so
  * whoever holds it may send and receive; only waiting for the descriptor happens outside (wait.c).
  *
- * ZMQ_FD is edge-triggered and any call on the socket may eat the edge: so each step ends with a receive
- * that says EAGAIN, before anybody polls.
+ * ZMQ_FD is edge-triggered and any call on the socket may eat the edge: so each step ends with a
+ * receive that says EAGAIN, before anybody polls.
  * A cut connection shows as the socket not being writable: with ZMQ_IMMEDIATE and no high-water
  * mark that has no other reason, and the content in flight is bounded by wait_room.
  */

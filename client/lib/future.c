@@ -243,7 +243,7 @@ stw_message *stw_future_message(stw_future *future)
         return NULL;
     }
     if (is_done(future) && items_pop(&future->items, &item)) {
-        message = message_new(future->client, &item, future->auto_ack);
+        message = message_take(future->client, &item, future->auto_ack);
         message->epoch = future->epoch;
     }
     client_leave(future->client);

@@ -69,7 +69,7 @@ static int get_messages(stw_client *client, const struct get *get, stw_message *
     code = future_finish(future);
     struct item item;
     while (code == 0 && *count < get->max && items_pop(&future->items, &item)) {
-        messages[*count] = message_new(client, &item, get->options->auto_ack);
+        messages[*count] = message_take(client, &item, get->options->auto_ack);
         messages[*count]->epoch = future->epoch;
         (*count)++;
     }
@@ -96,8 +96,8 @@ int stw_get(stw_client *client, const char *queue, int64_t timeout_ms, stw_messa
     return code;
 }
 
+/* tidy: allow parameters: the signature is the public header's */
 int stw_get_many(stw_client *client, const char *const *queues, size_t queues_count,
-                 /* tidy: allow parameters: the public header's signature */
                  const stw_get_options *options, stw_message **messages, size_t messages_max,
                  size_t *count)
 {
@@ -117,6 +117,7 @@ int stw_get_many(stw_client *client, const char *const *queues, size_t queues_co
     return code;
 }
 
+/* tidy: allow parameters: the signature is the public header's */
 int stw_get_async(stw_client *client, const char *const *queues, size_t queues_count,
                   const stw_get_options *options, size_t messages_max, stw_future **future)
 {

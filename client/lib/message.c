@@ -80,7 +80,7 @@ static void place_body(stw_message *message, const struct item *item)
     }
 }
 
-stw_message *message_new(stw_client *client, struct item *item, bool auto_ack)
+stw_message *message_take(stw_client *client, struct item *item, bool auto_ack)
 {
     struct run *run = item->run;
     stw_message *message = client->messages_spare;
@@ -112,7 +112,7 @@ stw_message *message_new(stw_client *client, struct item *item, bool auto_ack)
     return message;
 }
 
-void message_free_locked(stw_message *message)
+void message_drop(stw_message *message)
 {
     stw_client *client = message->client;
     conn_unwatch_lease(client->conn, &message->lease);
@@ -150,7 +150,7 @@ void stw_message_free(stw_message **pointer)
     *pointer = NULL;
     (void)client_enter_free(client);
     client_hold(client);
-    message_free_locked(message);
+    message_drop(message);
     client_drop(client);
 }
 
@@ -267,7 +267,7 @@ static int settle_submit(stw_message *message, const struct settle *settle, stw_
         buf_fini(&tail);
         driver_submitted(client);
     }
-    message_free_locked(message);
+    message_drop(message);
     return code;
 }
 
@@ -279,7 +279,7 @@ static void settled_before(stw_message *message, stw_future **future)
         *future = future_new(client);
         atomic_store(&(*future)->state, FUTURE_DONE);
     }
-    message_free_locked(message);
+    message_drop(message);
 }
 
 /* The common way of all. wait: for the answer; future: where it goes else (may be NULL). */

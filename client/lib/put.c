@@ -87,6 +87,7 @@ int stw_put(stw_client *client, const char *queue, const void *data, size_t size
     return code;
 }
 
+/* tidy: allow parameters: the signature is the public header's */
 int stw_put_async(stw_client *client, const char *queue, const void *data, size_t size,
                   int64_t timeout_ms, stw_future **future)
 {
@@ -240,6 +241,7 @@ static int many_submit(stw_client *client, const struct many *many, stw_future *
     return code;
 }
 
+/* tidy: allow parameters: the signature is the public header's */
 int stw_put_many(stw_client *client, const char *queue, const stw_item *items, size_t count,
                  const stw_put_options *options, bool *duplicate)
 {
@@ -263,6 +265,7 @@ int stw_put_many(stw_client *client, const char *queue, const stw_item *items, s
     return code;
 }
 
+/* tidy: allow parameters: the signature is the public header's */
 int stw_put_many_async(stw_client *client, const char *queue, const stw_item *items, size_t count,
                        const stw_put_options *options, stw_future **future)
 {

@@ -1,10 +1,10 @@
 /*
  * Waiting: who polls the socket, who sleeps, and the background thread.
  *
- * A caller that has to wait polls the socket itself: what arrives for it wakes it and nobody else. If
- * another caller polls already it sleeps on a condition of its own, and is woken when its subject
- * happened, or to poll in its turn when the other leaves. When several sleep, the background
- * thread polls for all: handing the poll on would cost a switch each time.
+ * A caller that has to wait polls the socket itself: what arrives for it wakes it and nobody
+ * else. If another caller polls already it sleeps on a condition of its own, and is woken when its
+ * subject happened, or to poll in its turn when the other leaves. When several sleep, the
+ * background thread polls for all: handing the poll on would cost a switch each time.
  *
  * The background thread watches the socket while no caller does. When callers come and go it is
  * parked: it only looks, every millisecond while something is under way, every ten otherwise,

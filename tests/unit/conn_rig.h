@@ -39,7 +39,8 @@ void conn_rig_connect(struct conn_rig *rig);
 /* Opens a socket, takes HELLO, answers it with session 7 (resumed or new). */
 void conn_rig_welcome(struct conn_rig *rig, uint64_t session, bool resumed);
 
-/* All packets that go out now, separated by " | "; a large body as " + SIZE". Until the next call. */
+/* All packets that go out now, separated by " | "; a large body as " + SIZE". Good until the next
+ * call. */
 const char *conn_rig_take(struct conn_rig *rig);
 /* A packet of the manager: the records; the header is added, with all seen. */
 void conn_rig_receive(struct conn_rig *rig, const char *records);

@@ -1,4 +1,4 @@
-/* The client's connection alone, against a scripted manager: docs/protocol.md from the other side. */
+/* The client's connection alone, against a scripted manager: docs/protocol.md, the other side. */
 #include "tests/unit/conn_rig.h"
 
 #include "common/base/alloc.h"
