@@ -13,6 +13,9 @@
 #ifndef BROKER_CORE_QUEUE_H
 #define BROKER_CORE_QUEUE_H
 
+#include "common/base/panic.h"
+#define uthash_fatal(message) panic(message, __FILE__, __LINE__)
+
 #include "broker/core/canary.h"
 #include "broker/core/internal.h"
 
