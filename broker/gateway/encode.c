@@ -21,10 +21,40 @@ static uint64_t wire_code(int code)
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
+static bool is_control(uint8_t byte)
+{
+    return byte < 0x20 || byte == 0x7f;
+}
+
+/*
+ * A sentence may quote a name that was refused because of what is in it: such bytes become '?', so
+ * that it is a str and does no harm on a terminal. Good until the next call.
+ */
+static struct slice printable(struct gateway *gateway, struct slice text)
+{
+    bool utf8 = wire_utf8(text);
+    bool clean = utf8;
+    for (size_t i = 0; i < text.size && clean; i++) {
+        clean = !is_control(text.data[i]);
+    }
+    if (clean) {
+        return text;
+    }
+    struct buf *copy = &gateway->scratch.fields;
+    buf_clear(copy);
+    buf_add(copy, text.data, text.size);
+    for (size_t i = 0; i < copy->size; i++) {
+        if (is_control(copy->data[i]) || (!utf8 && copy->data[i] >= 0x80)) {
+            copy->data[i] = '?';
+        }
+    }
+    return buf_view(copy);
+}
+
 static void encode_failed(struct gateway *gateway, struct connection *connection,
                           const struct effect *effect)
 {
-    struct slice text = effect->text;
+    struct slice text = printable(gateway, effect->text);
     if (text.size == 0) {
         text = slice_str(error_text(effect->code));
     }

@@ -103,7 +103,7 @@ struct scratch {
     struct slice queues[LIMIT_GET_QUEUES];
     struct header_pair headers[LIMIT_HEADERS];
     msgpack_zone zone; /* of the map being read */
-    struct buf fields; /* of the answer to STAT */
+    struct buf fields; /* of the answer to STAT; a sentence made printable */
 };
 
 struct gateway {

@@ -49,12 +49,33 @@ static void world_applied(void *context, uint64_t now_ms, const struct effects *
     gateway_effects(world->gateway, now_ms, effects);
 }
 
+/* Every str that goes out is UTF-8, whatever names and reasons came in. */
+static void check_text(struct slice head)
+{
+    struct wire_reader in;
+    wire_reader_init(&in, head);
+    while (in.at != in.end) {
+        uint8_t marker = *in.at;
+        if ((marker & 0xf0) == 0x90 || marker == 0xdc || marker == 0xdd) {
+            (void)wire_read_array(&in);
+        } else if ((marker & 0xf0) == 0x80 || marker == 0xde || marker == 0xdf) {
+            (void)wire_read_map(&in);
+        } else if ((marker & 0xe0) == 0xa0 || (marker >= 0xd9 && marker <= 0xdb)) {
+            STEWARD_ASSERT(wire_utf8(wire_read_str(&in)));
+        } else {
+            wire_skip(&in);
+        }
+    }
+    STEWARD_ASSERT(!in.failed);
+}
+
 static enum send_result world_send(void *context, struct slice peer, struct slice head,
                                    struct slice body)
 {
     struct world *world = context;
     struct wire_reader in;
     STEWARD_ASSERT(wire_scan(head) == 0);
+    check_text(head);
     STEWARD_ASSERT(body.data == NULL || body.size > 0);
     wire_reader_init(&in, head);
     STEWARD_ASSERT(wire_read_array(&in) == 2);

@@ -51,6 +51,16 @@ START_TEST(messages_are_delivered_as_runs)
 }
 END_TEST
 
+START_TEST(bad_names_are_quoted_in_readable_words)
+{
+    rig_hello(rig, "a");
+    EXCHANGE("a", "[2, 1] [50, 1, \"a\nb\"]",
+             "[2, 2] [132, 1, 1, 6, \"ENOENT\", \"there is no such object: a?b\"]");
+    EXCHANGE("a", "[3, 2] [50, 2, \"a\xff\xc3\xa4\"]",
+             "[3, 3] [132, 2, 1, 6, \"ENOENT\", \"there is no such object: a???\"]");
+}
+END_TEST
+
 START_TEST(options_travel_with_the_message)
 {
     rig_hello(rig, "a");
@@ -215,6 +225,7 @@ static void add_requests(Suite *suite)
     tcase_add_test(tcase, puts_are_receipted_in_one_range);
     tcase_add_test(tcase, a_receipt_has_no_id_that_waits);
     tcase_add_test(tcase, messages_are_delivered_as_runs);
+    tcase_add_test(tcase, bad_names_are_quoted_in_readable_words);
     tcase_add_test(tcase, options_travel_with_the_message);
     tcase_add_test(tcase, bodies_beyond_the_limit_are_refused_alone);
     tcase_add_test(tcase, memory_has_a_ceiling);
