@@ -198,6 +198,7 @@ void queues_fini(struct core *core)
         }
         queue->pumping = false;
         queue->unfinished = 0;
+        dedup_clear(core, queue); /* a broken snapshot may give a deleted one ids */
         if (!queue->deleted) {
             queue_unname(core, queue);
         }
