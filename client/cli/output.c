@@ -52,13 +52,14 @@ static char *base64(const unsigned char *data, size_t size)
 
 void line_data(struct line *line, const char *key, const void *data, size_t size)
 {
-    json_t *text = json_stringn(data != NULL ? data : "", size); /* NULL: not UTF-8 */
+    const char *bytes = data != NULL ? data : "";
+    json_t *text = json_stringn(bytes, size); /* NULL: not UTF-8 */
     if (text != NULL) {
         json_object_set_new(line->object, key, text);
         return;
     }
     char name[64];
-    char *encoded = base64(data, size);
+    char *encoded = base64((const unsigned char *)bytes, size);
     snprintf(name, sizeof(name), "%s_base64", key);
     json_object_set_new(line->object, name, json_string(encoded));
     free(encoded);

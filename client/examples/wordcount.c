@@ -68,14 +68,15 @@ static void write_word(const void *node, VISIT visit, void *file)
 /* Adds the words to the file, as the holder of `token`; false: a later holder was here. */
 static bool merge(void **words, const char *path, unsigned long long token)
 {
-    char line[4096], name[4096], fresh[4096];
+    char line[4096], fresh[4096], *word;
     unsigned long long last = 0;
-    unsigned long count;
     FILE *old = fopen(path, "a+e"); /* made if it is not there */
     while (old != NULL && fgets(line, sizeof(line), old) != NULL) {
-        if (sscanf(line, "token %llu", &last) != 1 &&
-            sscanf(line, "%lu %4095s", &count, name) == 2) {
-            count_word(words, name, strlen(name), count);
+        unsigned long count = strtoul(line, &word, 10);
+        if (word != line && *word == ' ') {
+            count_word(words, word + 1, strcspn(word + 1, "\n"), count);
+        } else if (strncmp(line, "token ", 6) == 0) {
+            last = strtoull(line + 6, NULL, 10);
         }
     }
     snprintf(fresh, sizeof(fresh), "%s.new", path);
@@ -146,11 +147,10 @@ static int consume(int argc, char **argv)
 }
 
 /* Every line is a request of its own; all of a file are in flight together. */
-static unsigned long put_file(stw_client *client, const char *queue, FILE *file)
+static size_t put_file(stw_client *client, const char *queue, FILE *file)
 {
     static stw_future *futures[65536];
-    size_t capacity = 0, in_flight = 0;
-    unsigned long lines = 0;
+    size_t capacity = 0, in_flight = 0, lines = 0;
     char *line = NULL;
     ssize_t size;
     do {
@@ -173,7 +173,7 @@ static unsigned long put_file(stw_client *client, const char *queue, FILE *file)
 
 static int produce(int argc, char **argv)
 {
-    unsigned long lines = 0;
+    size_t lines = 0;
     stw_client *client = example_open();
     for (int i = 3; i < argc; i++) {
         FILE *file = fopen(argv[i], "re");
@@ -183,7 +183,7 @@ static int produce(int argc, char **argv)
         }
     }
     stw_close(&client);
-    printf("a producer put %lu lines of %d files, each confirmed\n", lines, argc - 3);
+    printf("a producer put %zu lines of %d files, each confirmed\n", lines, argc - 3);
     return 0;
 }
 
