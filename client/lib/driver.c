@@ -287,6 +287,9 @@ void driver_step(stw_client *client, bool flush)
         conn_socket(client->conn, &generation);
         again = again || generation != client->generation;
     }
+    if (flush) {
+        client->flush_armed = false; /* without a connection too: WELCOME flushes */
+    }
     wait_check_room(client);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -376,6 +377,8 @@ START_TEST(cuts_lose_and_double_nothing)
     enum { PUTS = 3000 };
     static stw_future *futures[PUTS];
     char text[16];
+    stw_lock *lock;
+    OK(stw_lock_acquire(client, "cut", NULL, &lock));
     for (int i = 0; i < PUTS; i++) {
         snprintf(text, sizeof text, "%d", i);
         OK(stw_put_async(client, "cut", text, strlen(text), -1, &futures[i]));
@@ -400,6 +403,8 @@ START_TEST(cuts_lose_and_double_nothing)
     stw_message *message;
     IS(stw_get(client, "cut", 0, &message), STW_EEMPTY);
     ck_assert_uint_eq(stw_client_sessions_lost(client), 0);
+    ck_assert(stw_lock_held(lock));
+    OK(stw_lock_release(&lock));
 }
 END_TEST
 
@@ -421,6 +426,29 @@ START_TEST(a_call_ends_by_its_timeout)
     IS(stw_put(client, "slow", "x", 1, 200), STW_ETIMEOUT); /* the manager is silent: +1 s */
     manager_thread_pause(manager, false);
     put("slow", "y");
+}
+END_TEST
+
+START_TEST(waiting_for_a_manager_costs_nothing)
+{
+    stw_open_options options;
+    stw_open_options_init(&options);
+    options.timeout_ms = 0;
+    stw_client *alone;
+    stw_future *future;
+    struct rusage before, after;
+    OK(stw_open(&alone, "tcp://127.0.0.1:1", &options));
+    OK(stw_put_async(alone, "q", "x", 1, -1, &future));
+    getrusage(RUSAGE_SELF, &before);
+    IS(stw_future_wait(future, 300), STW_EAGAIN);
+    usleep(300000);
+    getrusage(RUSAGE_SELF, &after);
+    ck_assert_int_lt(after.ru_nvcsw - before.ru_nvcsw, 1000);
+    ck_assert_int_lt((after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 +
+                         after.ru_utime.tv_usec - before.ru_utime.tv_usec,
+                     100000);
+    stw_future_free(&future);
+    stw_close(&alone);
 }
 END_TEST
 
@@ -490,6 +518,7 @@ int main(void)
     tcase_add_test(test_case, cuts_lose_and_double_nothing);
     tcase_add_test(test_case, a_paused_manager_makes_a_slow_call);
     tcase_add_test(test_case, a_call_ends_by_its_timeout);
+    tcase_add_test(test_case, waiting_for_a_manager_costs_nothing);
     tcase_add_test(test_case, a_new_life_of_the_manager_is_told);
     tcase_add_test(test_case, leases_are_renewed);
     suite_add_tcase(suite, test_case);
