@@ -163,8 +163,6 @@ static void print_step(const struct machine *machine, uint64_t now_ms,
     printf("step %zu at %" PRIu64 ": %.*s\n", step, now_ms, (int)line.size,
            (const char *)line.data);
     buf_fini(&line);
-    if (machine->loose)
-        return;
     trace_difference(&machine->expected, &machine->got);
 }
 
@@ -180,31 +178,55 @@ static bool apply_all(struct machine *machine, uint64_t now_ms, const struct com
            complain(machine, "the restored core answers otherwise", step);
 }
 
+/* Deadlines may have waited for a slice that left nothing for them to do: no tick shows that. */
+static bool is_long(const struct buf *lines, uint64_t fired)
+{
+    uint64_t count = 2 * fired;
+    for (size_t i = 0; i < lines->size; i++)
+        count += lines->data[i] == '\n';
+    return count >= LIMIT_WORK_UNITS / 2;
+}
+
 /* Work that was cut into slices goes on in ticks; the model does everything at once. */
 static bool drain(struct machine *machine, uint64_t now_ms, size_t step)
 {
+    uint64_t fired = model_fired(machine->model);
     struct command tick = {.kind = COMMAND_TICK};
-    for (int turns = 0; core_deadline(machine->core) <= now_ms; turns++) {
-        if (turns > 10000)
+    uint64_t turns = 0;
+    do {
+        core_apply(machine->core, now_ms, &tick, &machine->effects);
+        trace_effects(&machine->got, &machine->effects);
+        core_check(machine->core);
+        machine->commands++;
+        if (!twin_apply(machine, now_ms, &tick))
+            return complain(machine, "the restored core answers otherwise", step);
+        if (++turns > 10000)
             return complain(machine, "ticks without end", step);
-        if (!apply_all(machine, now_ms, &tick, step))
-            return false;
-    }
+    } while (core_deadline(machine->core) <= now_ms);
+    model_apply(machine->model, now_ms, &tick, &machine->expected);
+    machine->sliced = machine->sliced || turns > 1 || is_long(&machine->expected, fired);
     return true;
 }
 
+/*
+ * Where slices were cut decides who was served with what, so a difference in such a step is no
+ * fault: the run ends there. The manager's invariants were walked after each slice all the same.
+ */
 static bool compare(struct machine *machine, size_t step)
 {
     trace_sort(&machine->expected);
     trace_sort(&machine->got);
-    if (!bufs_equal(&machine->expected, &machine->got)) {
-        complain(machine, "effects (- the model's, + the core's)", step);
-        if (!machine->quiet)
-            trace_difference(&machine->expected, &machine->got);
-        return false;
+    if (bufs_equal(&machine->expected, &machine->got))
+        return core_deadline(machine->core) <= model_deadline(machine->model) ||
+               complain(machine, "the core would tick too late", step);
+    if (machine->sliced) {
+        machine->parted = true;
+        return true;
     }
-    return core_deadline(machine->core) <= model_deadline(machine->model) ||
-           complain(machine, "the core would tick too late", step);
+    complain(machine, "effects (- the model's, + the core's)", step);
+    if (!machine->quiet)
+        trace_difference(&machine->expected, &machine->got);
+    return false;
 }
 
 bool machine_step(struct machine *machine, const struct program *program, size_t step)
@@ -219,7 +241,9 @@ bool machine_step(struct machine *machine, const struct program *program, size_t
     buf_clear(&machine->expected);
     buf_clear(&machine->got);
     bool same = apply_all(machine, now_ms, &command, step);
-    if (same && machine->loose)
+    machine->sliced = MACHINE_LOOSE && core_deadline(machine->core) <= now_ms &&
+                      model_deadline(machine->model) > now_ms;
+    if (same && MACHINE_LOOSE)
         same = drain(machine, now_ms, step);
     if (machine->verbose)
         print_step(machine, now_ms, &command, step);

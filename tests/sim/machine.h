@@ -12,6 +12,13 @@
 #include "tests/sim/program.h"
 #include "tests/sim/sim_random.h"
 
+/* In the tight build (tight_limits.h) every step ends with ticks until nothing is due. */
+#ifdef STEWARD_TIGHT
+#define MACHINE_LOOSE true
+#else
+#define MACHINE_LOOSE false
+#endif
+
 struct machine {
     struct core *core;
     struct core *twin; /* restored from a snapshot of core; NULL: none */
@@ -23,7 +30,8 @@ struct machine {
     struct rng rng;          /* for damage and snapshots, apart from the program's */
     uint64_t snapshot_every; /* steps */
     size_t twin_until;       /* step at which the twin takes over */
-    bool loose;              /* commands larger than one slice: compare states, not effects */
+    bool sliced;             /* this step's work was cut into slices */
+    bool parted;             /* slices were cut otherwise than the model's order: the run ends */
     bool verbose;            /* print every step */
     bool quiet;              /* print nothing, not even a difference */
     uint64_t commands;       /* applied, ticks included */

@@ -77,6 +77,7 @@ uint64_t model_deadline(const struct model *model)
 static void fire(struct model *model, const struct next *next)
 {
     m_alarm_off(next->alarm);
+    model->fired++;
     switch (next->owner) {
     case OWNER_WAITER: m_wait_expire(model, next->object); break;
     case OWNER_HOLDER: m_holder_expire(model, next->object); break;
@@ -87,6 +88,11 @@ static void fire(struct model *model, const struct next *next)
     case OWNER_LOCK: m_lock_idle(model, next->object); break;
     case OWNER_NONE: break;
     }
+}
+
+uint64_t model_fired(const struct model *model)
+{
+    return model->fired;
 }
 
 static void tick(struct model *model)
@@ -203,6 +209,7 @@ void model_apply(struct model *model, uint64_t now_ms, const struct command *com
         model->now_ms = now_ms;
     model->lines = lines;
     model->commands++;
+    model->fired = 0;
     if (command->kind <= COMMAND_SESSION_RESUME)
         manager_command(model, command);
     else

@@ -22,4 +22,7 @@ void model_apply(struct model *model, uint64_t now_ms, const struct command *com
 /* When a tick would next do something; UINT64_MAX: never. */
 uint64_t model_deadline(const struct model *model);
 
+/* How many deadlines the last command fired. */
+uint64_t model_fired(const struct model *model);
+
 #endif

@@ -90,7 +90,8 @@ static void declare(struct model *model, struct m_session *session, const struct
         code = differs(queue, &c->options) ? STW_EEXIST : 0;
     } else if (code == 0) {
         queue = m_queue_make(model, c->name);
-        code = queue ? 0 : STW_EINVAL;
+        code = m_name_good(c->name) ? STW_ELIMIT : STW_EINVAL;
+        code = queue ? 0 : code;
         if (queue)
             change(queue, &c->options);
     }
@@ -155,6 +156,8 @@ static void join(struct model *model, struct m_session *session, const struct co
         m_say_plain(model, session, command->request);
     else if (c->timeout_ms == 0)
         m_say_error(model, session, command->request, STW_ETIMEOUT);
+    else if (!m_may_wait(model, session))
+        m_say_error(model, session, command->request, STW_ELIMIT);
     else
         m_wait_queue(model, m_wait_new(model, session, command, M_JOIN, c->timeout_ms), queue);
 }

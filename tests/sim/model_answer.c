@@ -119,17 +119,20 @@ void m_answers_unknown(struct model *model, const struct command *command)
 uint64_t m_answers_open(struct model *model, struct m_session *session,
                         const struct command *command)
 {
-    uint64_t count = command_requests(command), fresh = 0;
+    uint64_t count = command_requests(command), old = 0;
     if (command->request > session->highest_request + 1) {
         for (uint64_t i = 0; i < count; i++)
             reply_error(model, session->id, command->request + i, STW_EPROTO);
         return 0;
     }
-    for (uint64_t i = 0; i < count; i++) {
-        if (command->request + i <= session->highest_request) {
-            answer_again(model, session, command, i);
-            continue;
-        }
+    for (; old < count && command->request + old <= session->highest_request; old++)
+        answer_again(model, session, command, old);
+    if (session->answers.count + count - old > LIMIT_ANSWERS_SESSION) {
+        if (count > old)
+            model_end(model, session);
+        return 0;
+    }
+    for (uint64_t i = old; i < count; i++) {
         struct m_answer *answer = mem_zalloc(1, sizeof *answer);
         answer->request = command->request + i;
         answer->payload = payload_of(command, i);
@@ -137,9 +140,8 @@ uint64_t m_answers_open(struct model *model, struct m_session *session,
         answer->refused = command->kind == COMMAND_REFUSE;
         list_add(&session->answers, answer);
         session->highest_request = answer->request;
-        fresh++;
     }
-    return fresh;
+    return count - old;
 }
 
 /* ---- new answers ---------------------------------------------------------------------------- */

@@ -50,17 +50,36 @@ void m_alarm_set(struct model *model, struct alarm *alarm, uint64_t due_ms)
     alarm->number = model->next_alarm++;
 }
 
-/* The generator's names: letters, digits and points are good, and one smiling face. */
+/* The generator's names: letters, digits and points are good, and a smiling face in front. */
 bool m_name_good(struct slice name)
 {
     if (name.size == 0 || name.size > LIMIT_NAME_BYTES || name.data[0] == '$')
         return false;
-    if (slice_equal(name, slice_str("\xf0\x9f\x98\x80")))
-        return true;
-    for (size_t i = 0; i < name.size; i++)
+    bool smiles = name.size >= 4 && memcmp(name.data, "\xf0\x9f\x98\x80", 4) == 0;
+    for (size_t i = smiles ? 4 : 0; i < name.size; i++)
         if (name.data[i] < ' ' || name.data[i] > '~')
             return false;
     return true;
+}
+
+bool m_may_wait(const struct model *model, const struct m_session *session)
+{
+    uint64_t own = 0;
+    for (size_t i = 0; i < model->waiters.count; i++)
+        own += ((struct m_waiter *)model->waiters.items[i])->session == session;
+    return own < LIMIT_WAITERS_SESSION && model->waiters.count < LIMIT_WAITERS;
+}
+
+uint64_t m_room(const struct model *model, const struct m_session *session)
+{
+    uint64_t held = 0;
+    for (size_t i = 0; i < model->holders.count; i++)
+        held += ((struct m_holder *)model->holders.items[i])->session == session;
+    for (size_t i = 0; i < model->messages.count; i++) {
+        const struct m_message *m = model->messages.items[i];
+        held += m->state == M_LEASED && m->session == session;
+    }
+    return held < LIMIT_HELD_SESSION ? LIMIT_HELD_SESSION - held : 0;
 }
 
 void tell(struct model *model, const struct effect *effect)

@@ -45,9 +45,9 @@ bool m_dead_letter(struct model *model, struct m_message *m, const char *reason)
     struct m_queue *target = dead_target(model, queue);
     m->extended = true;
     m->dead_reason = reason;
-    if (target != queue)
+    if (target && target != queue)
         m_queue_wake(model, target);
-    if (target == queue || !takes(model, target, m)) {
+    if (!target || target == queue || !takes(model, target, m)) {
         m->due_ms = model->now_ms + LIMIT_DEAD_LETTER_RETRY_MS;
         m_queue_place(model, m);
         return true;
@@ -77,7 +77,8 @@ static int redrive_check(const struct m_queue *queue, const struct cmd_redrive *
 static bool redrive_one(struct model *model, struct m_message *m, struct slice to)
 {
     struct m_queue *target = m_queue_make(model, to);
-    if (target == m->queue || target->shut || !m_queue_fits(model, target, 1, m->body.size))
+    if (!target || target == m->queue || target->shut ||
+        !m_queue_fits(model, target, 1, m->body.size))
         return false;
     m_message_clear_dead(m);
     m_queue_finished(model, m->queue, 1);
@@ -92,6 +93,8 @@ void m_redrive(struct model *model, struct m_session *session, const struct comm
     const struct cmd_redrive *c = &command->redrive;
     struct m_queue *queue = m_queue_of(model, c->name);
     int code = redrive_check(queue, c);
+    if (code == 0 && !m_may_wait(model, session))
+        code = STW_ELIMIT;
     if (code != 0) {
         m_say_error(model, session, command->request, code);
         return;
@@ -158,6 +161,11 @@ void m_dedup_remember(struct model *model, struct m_queue *queue, struct slice i
 {
     struct m_dedup *d = mem_zalloc(1, sizeof *d);
     uint64_t window_ms = queue->dedup_window_ms;
+    uint64_t known = 0;
+    for (size_t i = 0; i < model->dedups.count; i++)
+        known += ((struct m_dedup *)model->dedups.items[i])->queue == queue;
+    if (known >= LIMIT_DEDUP_IDS)
+        forget(model, oldest(model, queue));
     d->queue = queue;
     d->id = text_of(id);
     d->expires_ms = window_ms > 0 ? model->now_ms + window_ms : NEVER;

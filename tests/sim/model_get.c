@@ -3,8 +3,9 @@
 
 #include "common/base/steward_errors.h"
 
-static int check_names(const struct cmd_get *get)
+static int check_names(const struct model *model, const struct cmd_get *get)
 {
+    uint64_t missing = 0;
     if (get->queues_count < 1)
         return STW_EINVAL;
     for (size_t i = 0; i < get->queues_count; i++) {
@@ -13,20 +14,23 @@ static int check_names(const struct cmd_get *get)
         for (size_t k = 0; k < i; k++)
             if (slice_equal(get->queues[i], get->queues[k]))
                 return STW_EINVAL;
+        missing += !m_queue_of(model, get->queues[i]);
     }
+    if (model->queues.count + missing > LIMIT_QUEUES)
+        return STW_ELIMIT;
     if (get->lease_ms != SETTING_DEFAULT &&
         (get->lease_ms < LIMIT_LEASE_MIN_MS || get->lease_ms > LIMIT_DURATION_MS))
         return STW_EINVAL;
     return 0;
 }
 
-static int check_get(const struct cmd_get *get)
+static int check_get(const struct model *model, const struct cmd_get *get)
 {
     if (get->max < 1 || get->max > LIMIT_BATCH)
         return STW_EINVAL;
     if (get->timeout_ms != TIMEOUT_FOREVER && get->timeout_ms > LIMIT_DURATION_MS)
         return STW_EINVAL;
-    return check_names(get);
+    return check_names(model, get);
 }
 
 /* A waiter for the command, in the line of each of its queues. */
@@ -95,7 +99,9 @@ void m_get_command(struct model *model, struct m_session *session, const struct 
 {
     const struct cmd_get *get = &command->get;
     bool consume = command->kind == COMMAND_CONSUME;
-    int code = consume ? check_names(get) : check_get(get);
+    int code = consume ? check_names(model, get) : check_get(model, get);
+    if (code == 0 && consume && !m_may_wait(model, session))
+        code = STW_ELIMIT;
     if (code != 0) {
         m_say_error(model, session, command->request, code);
         return;
@@ -103,7 +109,9 @@ void m_get_command(struct model *model, struct m_session *session, const struct 
     for (size_t i = 0; i < get->queues_count; i++)
         m_queue_wake(model, m_queue_make(model, get->queues[i]));
     struct m_queue *ready = consume ? NULL : first_ready(model, get);
-    if (ready) {
+    if (ready && m_room(model, session) < get->max) {
+        m_say_error(model, session, command->request, STW_ELIMIT);
+    } else if (ready) {
         get_now(model, session, command, ready);
     } else if (all_drained(model, get)) {
         m_say_error(model, session, command->request, STW_ESHUTDOWN);
@@ -114,6 +122,8 @@ void m_get_command(struct model *model, struct m_session *session, const struct 
         m_say_plain(model, session, command->request);
     } else if (get->timeout_ms == 0) {
         m_say_error(model, session, command->request, STW_EEMPTY);
+    } else if (!m_may_wait(model, session)) {
+        m_say_error(model, session, command->request, STW_ELIMIT);
     } else {
         get_waiter(model, session, command);
     }

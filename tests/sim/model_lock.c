@@ -115,13 +115,16 @@ static bool lease_good(uint64_t lease_ms)
     return lease_ms == 0 || (lease_ms >= LIMIT_LEASE_MIN_MS && lease_ms <= LIMIT_DURATION_MS);
 }
 
-static int acquire_check(const struct m_lock *lock, const struct cmd_acquire *a)
+static int acquire_check(const struct model *model, const struct m_session *session,
+                         const struct m_lock *lock, const struct cmd_acquire *a)
 {
     bool semaphore = a->kind == LOCK_SEMAPHORE;
     if (!m_name_good(a->name) || !lease_good(a->lease_ms))
         return STW_EINVAL;
     if (semaphore && (a->permits < 1 || a->permits > LIMIT_PERMITS || a->reentrant))
         return STW_EINVAL;
+    if (m_room(model, session) == 0 || (!lock && model->locks.count >= LIMIT_LOCKS))
+        return STW_ELIMIT;
     if (lock && lock->kind != a->kind)
         return STW_EKIND;
     return lock && semaphore && lock->permits != a->permits ? STW_EEXIST : 0;
@@ -149,8 +152,8 @@ static void acquire_wait(struct model *model, struct m_session *session, struct 
                          const struct command *command)
 {
     const struct cmd_acquire *a = &command->acquire;
-    if (a->timeout_ms == 0) {
-        m_say_error(model, session, command->request, STW_EBUSY);
+    if (a->timeout_ms == 0 || !m_may_wait(model, session)) {
+        m_say_error(model, session, command->request, a->timeout_ms == 0 ? STW_EBUSY : STW_ELIMIT);
         return;
     }
     struct m_waiter *w = m_wait_new(model, session, command, M_ACQUIRE, a->timeout_ms);
@@ -165,7 +168,7 @@ static void acquire(struct model *model, struct m_session *session, const struct
 {
     const struct cmd_acquire *a = &command->acquire;
     struct m_lock *lock = m_lock_of(model, a->name);
-    int code = acquire_check(lock, a);
+    int code = acquire_check(model, session, lock, a);
     if (code != 0) {
         m_say_error(model, session, command->request, code);
         return;
@@ -173,7 +176,9 @@ static void acquire(struct model *model, struct m_session *session, const struct
     if (!lock)
         lock = lock_make(model, a);
     struct m_holder *mine = holder_of(model, lock, session, a->owner);
-    if (mine && a->reentrant) {
+    if (mine && a->reentrant && mine->depth >= LIMIT_LOCK_DEPTH) {
+        m_say_error(model, session, command->request, STW_ELIMIT);
+    } else if (mine && a->reentrant) {
         mine->depth++;
         holder_arm(model, mine);
         m_say_grant(model, mine, command->request);

@@ -11,6 +11,10 @@ static inline void m_alarm_off(struct alarm *alarm)
     alarm->due_ms = NEVER;
 }
 bool m_name_good(struct slice name);
+/* May the session have one more request that waits? */
+bool m_may_wait(const struct model *model, const struct m_session *session);
+/* How many more leases and locks the session may have. */
+uint64_t m_room(const struct model *model, const struct m_session *session);
 void tell(struct model *model, const struct effect *effect);
 void tell_lock_lost(struct model *model, const struct m_holder *holder, int code);
 void tell_lease_lost(struct model *model, const struct m_message *message);

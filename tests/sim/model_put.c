@@ -30,6 +30,9 @@ static int check_put(const struct cmd_put *put)
     const struct put_options *o = put->options;
     if (put->count < 1 || !duration_good(put->timeout_ms, TIMEOUT_FOREVER))
         return STW_EINVAL;
+    for (size_t i = 0; i < put->count; i++)
+        if (put->bodies[i].size > LIMIT_BODY_CEILING_BYTES)
+            return STW_ETOOBIG;
     if (o && (!duration_good(o->delay_ms, SETTING_DEFAULT) ||
               !duration_good(o->ttl_ms, SETTING_DEFAULT)))
         return STW_EINVAL;
@@ -90,6 +93,10 @@ static void insert(struct model *model, const struct put *put)
 
 static void put_wait(struct model *model, const struct put *put)
 {
+    if (!m_may_wait(model, put->session)) {
+        m_say_error(model, put->session, put->request, STW_ELIMIT);
+        return;
+    }
     struct command alone = *put->command;
     alone.request = put->request;
     struct m_waiter *w =
@@ -145,6 +152,8 @@ void m_put_command(struct model *model, struct m_session *session, const struct 
     int code = check_put(c);
     bool many = command->kind == COMMAND_PUT_MANY;
     size_t requests = many ? 1 : c->count;
+    if (code == 0 && !m_queue_make(model, c->queue))
+        code = STW_ELIMIT;
     if (code != 0) {
         for (size_t i = 0; i < requests; i++)
             m_say_error(model, session, command->request + i, code);

@@ -23,7 +23,7 @@ struct m_queue *m_queue_make(struct model *model, struct slice name)
     struct m_queue *queue = m_queue_of(model, name);
     if (queue)
         return queue;
-    if (!m_name_good(name))
+    if (!m_name_good(name) || model->queues.count >= LIMIT_QUEUES)
         return NULL;
     queue = mem_zalloc(1, sizeof *queue);
     *queue = (struct m_queue){.name = text_of(name),

@@ -24,8 +24,12 @@ static void waiter_done(struct model *model, struct m_waiter *waiter)
 
 static void serve_get(struct model *model, struct m_queue *queue, struct m_waiter *w)
 {
-    uint64_t first_tag = w->session->next_tag;
-    uint64_t count = m_lease_deliver(model, w, queue, w->max);
+    uint64_t first_tag = w->session->next_tag, room = m_room(model, w->session);
+    if (room == 0) {
+        end_waiter(model, w, STW_ELIMIT);
+        return;
+    }
+    uint64_t count = m_lease_deliver(model, w, queue, w->max < room ? w->max : room);
     m_say_got(model, w->session, w->request, first_tag, count);
     waiter_done(model, w);
 }
@@ -50,6 +54,8 @@ static void consumer_behind(struct model *model, struct m_queue *queue, struct m
 static void serve_consumer(struct model *model, struct m_queue *queue, struct m_waiter *w)
 {
     uint64_t max = LIMIT_DELIVER_RUN < w->credit_messages ? LIMIT_DELIVER_RUN : w->credit_messages;
+    uint64_t room = m_room(model, w->session);
+    max = max < room ? max : room;
     uint64_t count = max > 0 ? m_lease_deliver(model, w, queue, max) : 0;
     if (count == 0 || w->credit_messages == 0 || w->credit_bytes <= 0)
         m_consumer_move(model, w, true);

@@ -44,6 +44,10 @@ static void opened(struct model *model, const struct m_session *session, uint64_
 
 void model_open(struct model *model, const struct cmd_open *open)
 {
+    if (model->sessions.count >= LIMIT_SESSIONS) {
+        refuse(model, open->reference, STW_ELIMIT);
+        return;
+    }
     if (open->host.size > LIMIT_INFO_BYTES || open->program.size > LIMIT_INFO_BYTES) {
         refuse(model, open->reference, STW_EINVAL);
         return;

@@ -166,6 +166,7 @@ struct model {
     struct m_counters totals; /* over all queues there ever were */
     struct list pumps;        /* queues where somebody may have to be served, in order */
     uint64_t commands;
+    uint64_t fired;    /* alarms, by the command under way */
     struct buf *lines; /* of the command under way */
 };
 

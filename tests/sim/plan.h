@@ -27,7 +27,6 @@ struct plan {
     uint64_t bodies;        /* serial number of the next body */
     uint64_t references;
     uint64_t resend_percent, strange_percent;
-    bool large; /* commands beyond one slice: see machine.h, `loose` */
     /* memory of the command under construction */
     struct slice slices[LIMIT_BATCH];
     struct header_pair headers[LIMIT_HEADERS];

@@ -21,8 +21,6 @@ static bool verb_put(struct plan *plan, struct command *command)
     if (!verb_begin(plan, command, COMMAND_PUT))
         return false;
     size_t count = rng_chance(&plan->rng, 60) ? 1 : rng_between(&plan->rng, 2, 7);
-    if (plan->large && rng_chance(&plan->rng, 60))
-        count = rng_between(&plan->rng, 500, LIMIT_BATCH);
     for (size_t i = 0; i < count; i++)
         plan->slices[i] = pick_body(plan);
     command->put = (struct cmd_put){.queue = pick_queue(plan),
@@ -93,8 +91,6 @@ static bool verb_get(struct plan *plan, struct command *command)
         plan->slices[i] = pick_queue(plan);
     command->get = (struct cmd_get){.queues = plan->slices, .queues_count = queues};
     command->get.max = rng_chance(&plan->rng, 60) ? 1 : rng_between(&plan->rng, 1, 12);
-    if (plan->large)
-        command->get.max = rng_between(&plan->rng, 1, LIMIT_BATCH);
     if (rng_chance(&plan->rng, plan->strange_percent))
         command->get.max = rng_below(&plan->rng, 2) ? 0 : LIMIT_BATCH + 1;
     command->get.timeout_ms = pick_timeout(plan);
@@ -113,8 +109,6 @@ static bool verb_consume(struct plan *plan, struct command *command)
     command->get.auto_ack = false;
     command->get.credit_messages = rng_below(&plan->rng, 9);
     command->get.credit_bytes = rng_below(&plan->rng, 4) ? 100000 : rng_below(&plan->rng, 500);
-    if (plan->large)
-        command->get.credit_messages = 5000;
     return true;
 }
 
@@ -169,8 +163,6 @@ static bool settle(struct plan *plan, struct command *command, enum command_kind
         return false;
     command->settle.first_tag = pick_tag(plan, session);
     command->settle.count = rng_chance(&plan->rng, 75) ? 1 : rng_between(&plan->rng, 2, 6);
-    if (plan->large)
-        command->settle.count = rng_between(&plan->rng, 1, LIMIT_BATCH);
     return command->settle.first_tag != 0 || rng_chance(&plan->rng, 5);
 }
 

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Simulation A in full: at least 1,000 seeds and 1,000,000 commands, then every canary.
+# Simulation A in full: at least 1,000 seeds and 1,000,000 commands, the same with tight limits,
+# then every canary.
 # usage: run.sh [--build DIR] [--seeds N] [--steps N]
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
-build=$root/build seeds=1200 steps=1000
+build=$root/build seeds=3000 steps=1000
 while [ $# -gt 0 ]; do
     case $1 in
     --build) build=$2 ;;
@@ -17,4 +18,5 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 "$build/tests/sim_core" --seeds "$seeds" --steps "$steps"
+"$build/tests/sim_core_tight" --seeds "$seeds" --steps "$steps"
 "$build/tests/sim_core_canary" --canaries --seeds 250 --steps "$steps"

@@ -15,14 +15,6 @@
 /* seconds: shrinking stops here and shows what it has */
 #define SHRINK_SECONDS 25
 
-/* Every so many seeds the commands are larger than a slice of work. */
-#define LARGE_EVERY 1000000000
-
-static bool seed_is_large(uint64_t seed)
-{
-    return seed % LARGE_EVERY == LARGE_EVERY - 1;
-}
-
 int live_through(struct program *program, uint64_t seed, size_t steps, struct report *report,
                  bool quiet)
 {
@@ -30,11 +22,9 @@ int live_through(struct program *program, uint64_t seed, size_t steps, struct re
     static struct plan plan;
     machine_init(&machine, seed);
     machine.quiet = quiet;
-    machine.loose = seed_is_large(seed);
     plan_init(&plan, seed, machine.model, program);
-    plan.large = machine.loose;
     bool same = true;
-    for (size_t i = 0; same && i < steps; i++) {
+    for (size_t i = 0; same && i < steps && !machine.parted; i++) {
         if (i > 0)
             plan_step(&plan);
         report->step = i;
@@ -54,13 +44,16 @@ void program_generate(struct program *program, uint64_t seed, size_t steps)
     struct buf lines = {0};
     struct command_arena arena = {0};
     plan_init(&plan, seed, model, program);
-    plan.large = seed_is_large(seed);
     for (size_t i = 0; i < steps; i++) {
         struct command command;
         if (i > 0)
             plan_step(&plan);
         buf_clear(&lines);
-        if (program_command(program, i, &arena, &command))
+        if (!program_command(program, i, &arena, &command))
+            continue;
+        model_apply(model, program->steps[i].now_ms, &command, &lines);
+        command = (struct command){.kind = COMMAND_TICK};
+        if (MACHINE_LOOSE)
             model_apply(model, program->steps[i].now_ms, &command, &lines);
     }
     buf_fini(&lines);
@@ -73,11 +66,10 @@ int program_run(const struct program *program, uint64_t seed, bool verbose, bool
 {
     struct machine machine;
     machine_init(&machine, seed);
-    machine.loose = seed_is_large(seed);
     machine.verbose = verbose;
     machine.quiet = quiet;
     bool same = true;
-    for (size_t i = 0; same && i < program->count; i++)
+    for (size_t i = 0; same && i < program->count && !machine.parted; i++)
         same = machine_step(&machine, program, i);
     same = same && machine_finish(&machine);
     machine_fini(&machine);
