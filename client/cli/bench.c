@@ -280,6 +280,15 @@ void bench_broker(const struct bench *bench, struct line *line)
     }
 }
 
+void bench_queue_delete(const struct bench *bench)
+{
+    stw_client *client = NULL;
+    if (!given(bench->cli, OPTION_QUEUE) && stw_open(&client, bench->endpoint, NULL) == STW_OK) {
+        stw_queue_delete(client, bench->queue);
+    }
+    stw_close(&client);
+}
+
 /* ---- the children ---------------------------------------------------------------------------- */
 
 static uint64_t own_cpu_us(void)

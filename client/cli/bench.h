@@ -84,6 +84,8 @@ uint64_t bench_sum(const struct bench *bench, size_t from, size_t to);
 double bench_cpu_s(const struct bench *bench, size_t from, size_t to);
 /* The broker's CPU seconds since the start, by --broker-pid; adds nothing without it. */
 void bench_broker(const struct bench *bench, struct line *line);
+/* Parent: deletes this run's queue unless --queue named it. */
+void bench_queue_delete(const struct bench *bench);
 /* Child: opens a client; on failure the slot says why. */
 bool bench_open(struct bench *bench, size_t index, stw_client **client);
 /* Child: ready; waits for the start. false: there will be none. */

@@ -62,6 +62,7 @@ static void *worker_run(void *argument)
         worker->count++;
         atomic_fetch_add_explicit(&bench->slots[worker->process].count, 1, memory_order_relaxed);
     }
+    stw_queue_delete(worker->client, queue); /* so that the manager is as before */
     free(body);
     return NULL;
 }

@@ -119,6 +119,7 @@ int cmd_bench_latency(struct cli *cli)
         bench_wait(&bench, CONSUMER, CONSUMER + 1);
         code = bench_failed(&bench);
         code = code != EXIT_DONE ? code : report(&bench);
+        bench_queue_delete(&bench);
     }
     bench_free(&bench);
     return code;

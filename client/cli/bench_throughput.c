@@ -230,7 +230,7 @@ static void verify_producer(const struct bench *bench, size_t producer, struct v
     }
 }
 
-/* What the manager says of the queue: all acknowledgements arrived. Then the queue goes. */
+/* What the manager says of the queue: all acknowledgements arrived. */
 static void verify_queue(struct bench *bench, struct verdict *verdict)
 {
     stw_client *client = NULL;
@@ -245,9 +245,6 @@ static void verify_queue(struct bench *bench, struct verdict *verdict)
         verdict->unacked = value.number;
     }
     stw_rows_free(&rows);
-    if (!given(bench->cli, OPTION_QUEUE)) {
-        stw_queue_delete(client, bench->queue);
-    }
     stw_close(&client);
 }
 
@@ -311,9 +308,12 @@ int cmd_bench_throughput(struct cli *cli)
         uint64_t end_ns = drain(&bench, producers);
         atomic_store(&bench.shared->finish, 1);
         bench_wait(&bench, producers, producers + consumers);
-        int failed = bench_failed(&bench);
-        code = report(&bench, end_ns);
-        code = failed != EXIT_DONE ? failed : code;
+        code = bench_failed(&bench);
+        if (cli->interrupted == 0) { /* else what was under way would seem lost */
+            int verdict = report(&bench, end_ns);
+            code = code != EXIT_DONE ? code : verdict;
+        }
+        bench_queue_delete(&bench);
     }
     bench_free(&bench);
     return code;

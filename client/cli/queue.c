@@ -69,7 +69,6 @@ int cmd_queue_peek(struct cli *cli)
     struct column columns[] = {{"sequence", "SEQUENCE", -8},
                                {"priority", "PRIORITY", -8},
                                {"deliveries", "DELIVERIES", -10},
-                               {"body_size", "SIZE", -6},
                                {"body", "BODY", 4},
                                {NULL, NULL, 0}};
     uint64_t left = option_number(cli, OPTION_MAX, PEEK_ROWS);
