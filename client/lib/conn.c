@@ -360,11 +360,6 @@ uint64_t conn_sessions_lost(const struct conn *conn)
     return conn->lost_count;
 }
 
-uint64_t conn_ttl(const struct conn *conn)
-{
-    return conn->ttl_ms;
-}
-
 uint64_t conn_body_max(const struct conn *conn)
 {
     return conn->body_max;

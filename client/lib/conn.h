@@ -128,8 +128,6 @@ uint64_t conn_session(const struct conn *conn);
 /* Counts sessions from 1: whoever holds something of an older one has lost it. */
 uint64_t conn_epoch(const struct conn *conn);
 uint64_t conn_sessions_lost(const struct conn *conn);
-/* The granted ttl. */
-uint64_t conn_ttl(const struct conn *conn);
 /* bytes: the largest body the manager takes; 0: not known yet. */
 uint64_t conn_body_max(const struct conn *conn);
 /* Until when the session surely lives, if the manager's clock runs: ttl after the last packet
@@ -200,8 +198,6 @@ bool conn_consumer_next(struct conn *conn, uint64_t now_ms, struct conn_consumer
                         struct item *item);
 /* Why there is no message: 0 (none yet), STW_ESESSION (once after a loss), or how it ended. */
 int conn_consumer_state(struct conn_consumer *consumer);
-/* Messages in its buffer. */
-size_t conn_consumer_buffered(const struct conn_consumer *consumer);
 /* Gives back what is in the buffer, and what still comes, and closes. */
 void conn_consumer_close(struct conn *conn, struct conn_consumer **consumer);
 

@@ -322,11 +322,6 @@ int conn_consumer_state(struct conn_consumer *consumer)
     return consumer->items.count > 0 ? 0 : consumer->ended;
 }
 
-size_t conn_consumer_buffered(const struct conn_consumer *consumer)
-{
-    return consumer->items.count;
-}
-
 static void drop_items(struct conn *conn, struct conn_consumer *consumer)
 {
     items_fini(&consumer->items, &conn->runs);

@@ -92,20 +92,3 @@ void items_fini(struct items *items, struct runs *runs)
     free(items->ring);
     *items = (struct items){0};
 }
-
-struct item *items_find(const struct items *items, uint64_t tag)
-{
-    size_t low = 0, high = items->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (items_at(items, middle)->tag < tag) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    if (low < items->count && items_at(items, low)->tag == tag) {
-        return items_at(items, low);
-    }
-    return NULL;
-}

@@ -72,7 +72,4 @@ static inline struct item *items_at(const struct items *items, size_t i)
     return &items->ring[(items->head + i) & (items->capacity - 1)];
 }
 
-/* The item with that tag (tags ascend), or NULL. */
-struct item *items_find(const struct items *items, uint64_t tag);
-
 #endif

@@ -19,7 +19,7 @@ enum request_flag {
     REQUEST_LIVE = 1,     /* no answer yet */
     REQUEST_LARGE = 2,    /* its (last) body travels as the packet's second frame */
     REQUEST_CANCELED = 4, /* a CANCEL for it was submitted */
-    REQUEST_CONTROL = 8   /* the library's own (renewals): bounds of in flight do not hold it */
+    REQUEST_CONTROL = 8   /* the library's own renewal: nobody else hears that it failed */
 };
 
 /*
