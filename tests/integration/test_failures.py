@@ -4,6 +4,7 @@ Sessions have their default grace time of 2 s, so whatever a dead process owned 
 of its death (twice that where every instruction is instrumented).
 """
 
+import os
 import sys
 import time
 
