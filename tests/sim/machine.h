@@ -31,10 +31,11 @@ struct machine {
     uint64_t snapshot_every; /* steps */
     size_t twin_until;       /* step at which the twin takes over */
     bool sliced;             /* this step's work was cut into slices */
-    bool parted;             /* slices were cut otherwise than the model's order: the run ends */
-    bool verbose;            /* print every step */
-    bool quiet;              /* print nothing, not even a difference */
-    uint64_t commands;       /* applied, ticks included */
+    bool parted;       /* slices were cut otherwise than in the model: the core goes on alone */
+    size_t part_at;    /* at this step they part in any case; 0: never */
+    bool verbose;      /* print every step */
+    bool quiet;        /* print nothing, not even a difference */
+    uint64_t commands; /* applied, ticks included */
 };
 
 void machine_init(struct machine *machine, uint64_t seed);

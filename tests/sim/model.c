@@ -119,7 +119,10 @@ static void refresh(struct model *model)
 static void manager_command(struct model *model, const struct command *command)
 {
     switch (command->kind) {
-    case COMMAND_BOOTSTRAP: model->incarnation = command->bootstrap.incarnation; break;
+    case COMMAND_BOOTSTRAP:
+        if (model->incarnation == 0)
+            model->incarnation = command->bootstrap.incarnation;
+        break;
     case COMMAND_TICK: tick(model); break;
     case COMMAND_LEADER_START:
     case COMMAND_CLOCK_GAP: refresh(model); break;

@@ -160,6 +160,10 @@ static bool add_something(struct plan *plan)
         add_manager(plan, COMMAND_TICK);
         return true;
     }
+    if (kind == 15 && rng_chance(&plan->rng, 10)) {
+        add_manager(plan, COMMAND_BOOTSTRAP); /* a second one changes nothing */
+        return true;
+    }
     if (kind < 16) {
         add_manager(plan, kind < 13 ? COMMAND_LEADER_START : COMMAND_CLOCK_GAP);
         return true;

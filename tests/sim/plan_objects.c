@@ -27,6 +27,12 @@ bool verb_open(struct plan *plan, struct command *command)
                               .program = slice_str(rng_below(&plan->rng, 2) ? "program" : "")};
     if (rng_chance(&plan->rng, plan->strange_percent))
         open->host = pick_text(plan, LIMIT_INFO_BYTES + rng_below(&plan->rng, 3));
+    if (rng_chance(&plan->rng, plan->strange_percent))
+        open->program = pick_text(plan, LIMIT_INFO_BYTES + rng_below(&plan->rng, 2));
+    if (rng_chance(&plan->rng, 10))
+        open->ttl_ms = open->grace_ms = SETTING_DEFAULT;
+    if (rng_chance(&plan->rng, 5))
+        open->ttl_ms = open->grace_ms = LIMIT_SESSION_TTL_MAX_MS + 1;
     pick_secret(plan, open->secret);
     return true;
 }
@@ -44,6 +50,8 @@ bool verb_session_resume(struct plan *plan, struct command *command)
     if (rng_chance(&plan->rng, 5))
         resume->secret[3] ^= 4;
     resume->last_tag = rng_below(&plan->rng, session->next_tag + 1);
+    if (rng_chance(&plan->rng, 5))
+        resume->last_tag = UINT64_MAX;
     return true;
 }
 
@@ -160,6 +168,8 @@ static void pick_page(struct plan *plan, struct cmd_page *page, struct slice nam
         page->after = name;
     if (rng_chance(&plan->rng, 30))
         page->prefix = slice_of(name.data, rng_below(&plan->rng, name.size + 1));
+    if (rng_chance(&plan->rng, plan->strange_percent * 2))
+        page->prefix = pick_text(plan, LIMIT_NAME_BYTES + rng_below(&plan->rng, 2));
     if (rng_chance(&plan->rng, plan->strange_percent * 2))
         page->max = rng_below(&plan->rng, 2) ? 0 : LIMIT_PAGE_ROWS + 1;
 }

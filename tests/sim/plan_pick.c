@@ -83,7 +83,9 @@ uint64_t pick_lease(struct plan *plan)
     if (rng_chance(&plan->rng, 40))
         return SETTING_DEFAULT;
     if (rng_chance(&plan->rng, 90))
-        return LIMIT_LEASE_MIN_MS + rng_below(&plan->rng, plan->span_ms);
+        return rng_chance(&plan->rng, 2)
+                   ? 60ULL * 86400000
+                   : LIMIT_LEASE_MIN_MS + rng_below(&plan->rng, plan->span_ms);
     return pick_duration(plan);
 }
 

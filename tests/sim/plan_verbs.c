@@ -41,7 +41,9 @@ static size_t pick_headers(struct plan *plan)
     if (kind > 95)
         count = LIMIT_HEADERS;
     for (size_t i = 0; i < count; i++) {
-        size_t name = kind == 94 && i == 1 ? 0 : rng_between(&plan->rng, 1, 9);
+        size_t name = rng_between(&plan->rng, 1, 9);
+        if (kind >= 93 && i == 1 && plan->strange_percent)
+            name = kind == 93 ? 254 : 0;
         plan->headers[i].name = pick_text(plan, name);
         plan->headers[i].value = pick_text(plan, rng_below(&plan->rng, size + 1));
     }
@@ -93,6 +95,8 @@ static bool verb_get(struct plan *plan, struct command *command)
     command->get.max = rng_chance(&plan->rng, 60) ? 1 : rng_between(&plan->rng, 1, 12);
     if (rng_chance(&plan->rng, plan->strange_percent))
         command->get.max = rng_below(&plan->rng, 2) ? 0 : LIMIT_BATCH + 1;
+    if (rng_chance(&plan->rng, plan->strange_percent))
+        command->get.queues_count = 0;
     command->get.timeout_ms = pick_timeout(plan);
     command->get.lease_ms = pick_lease(plan);
     command->get.auto_ack = rng_chance(&plan->rng, 25);
@@ -236,6 +240,10 @@ static bool verb_seen(struct plan *plan, struct command *command)
     }
     if (rng_chance(&plan->rng, 3) || count == 0)
         plan->ranges[count++] = (struct id_range){session->highest_request, 50};
+    if (rng_chance(&plan->rng, 3))
+        plan->ranges[count++] = (struct id_range){session->highest_request + 1, 5};
+    if (rng_chance(&plan->rng, 3))
+        plan->ranges[count++] = (struct id_range){1, 0};
     command->seen = (struct cmd_seen){.ranges = plan->ranges, .count = count};
     return true;
 }

@@ -24,7 +24,7 @@ int live_through(struct program *program, uint64_t seed, size_t steps, struct re
     machine.quiet = quiet;
     plan_init(&plan, seed, machine.model, program);
     bool same = true;
-    for (size_t i = 0; same && i < steps && !machine.parted; i++) {
+    for (size_t i = 0; same && i < steps; i++) {
         if (i > 0)
             plan_step(&plan);
         report->step = i;
@@ -69,7 +69,7 @@ int program_run(const struct program *program, uint64_t seed, bool verbose, bool
     machine.verbose = verbose;
     machine.quiet = quiet;
     bool same = true;
-    for (size_t i = 0; same && i < program->count && !machine.parted; i++)
+    for (size_t i = 0; same && i < program->count; i++)
         same = machine_step(&machine, program, i);
     same = same && machine_finish(&machine);
     machine_fini(&machine);

@@ -7,6 +7,8 @@
 
 #include "common/base/limits.h"
 
+#include <stdint.h>
+
 #undef LIMIT_BATCH
 #undef LIMIT_WORK_UNITS
 #undef LIMIT_DELIVER_RUN
@@ -40,5 +42,8 @@
 #define LIMIT_BODY_CEILING_BYTES 4120
 
 #define STEWARD_TIGHT 1
+
+/* count: 16 or 4, by the seed (machine.c) */
+extern uint32_t tight_work_units;
 
 #endif
