@@ -192,7 +192,8 @@ static void tick_phase(struct conn *conn)
 {
     switch (conn->phase) {
     case CONN_BACKOFF:
-        if (conn->now_ms >= conn->retry_ms) {
+        /* the answer to our BYE breaks the connection, too: no new session then */
+        if (conn->now_ms >= conn->retry_ms && !conn->leaving) {
             open_socket(conn);
         }
         break;
@@ -252,7 +253,7 @@ uint64_t conn_deadline(const struct conn *conn)
         due = earlier(due, retry->at_ms);
     }
     switch (conn->phase) {
-    case CONN_BACKOFF: return earlier(due, conn->retry_ms);
+    case CONN_BACKOFF: return conn->leaving ? due : earlier(due, conn->retry_ms);
     case CONN_OPENING:
     case CONN_HELLO: return earlier(due, conn->opening_until_ms);
     case CONN_READY: break;

@@ -450,6 +450,18 @@ START_TEST(leaving_says_goodbye_last)
 }
 END_TEST
 
+START_TEST(the_answer_to_goodbye_opens_no_new_session)
+{
+    ready();
+    conn_leave(rig->conn);
+    TAKES("[2, 1] [2]");
+    conn_rig_receive(rig, "[130, 15, \"the client left\"]");
+    conn_rig_wait(rig, 5000);
+    uint64_t generation;
+    ck_assert(conn_socket(rig->conn, &generation) == NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("conn");
@@ -479,6 +491,7 @@ int main(void)
     tcase_add_test(test_case, buffered_leases_are_renewed_and_lost);
     tcase_add_test(test_case, locks_are_told_of_their_loss);
     tcase_add_test(test_case, leaving_says_goodbye_last);
+    tcase_add_test(test_case, the_answer_to_goodbye_opens_no_new_session);
     suite_add_tcase(suite, test_case);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
