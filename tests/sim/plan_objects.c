@@ -116,7 +116,7 @@ bool verb_acquire(struct plan *plan, struct command *command)
     /* The name's last digit decides the kind, so that kinds seldom clash. */
     uint8_t last = acquire->name.size ? acquire->name.data[acquire->name.size - 1] : 0;
     acquire->kind = (last % 2 == 1) != rng_chance(&plan->rng, 3) ? LOCK_SEMAPHORE : LOCK_MUTEX;
-    acquire->permits = acquire->kind == LOCK_SEMAPHORE ? 2 : 1;
+    acquire->permits = acquire->kind != LOCK_SEMAPHORE ? 1 : plan->locks > 2 ? 6 : 2;
     if (rng_chance(&plan->rng, plan->strange_percent))
         acquire->permits = rng_below(&plan->rng, 4) ? rng_below(&plan->rng, 4) : LIMIT_PERMITS + 1;
     return verb_begin(plan, command, COMMAND_ACQUIRE);

@@ -31,8 +31,8 @@
 #define LIMIT_SESSIONS           5
 #define LIMIT_QUEUES             8
 #define LIMIT_LOCKS              3
-#define LIMIT_WAITERS_SESSION    5
-#define LIMIT_WAITERS            14
+#define LIMIT_WAITERS_SESSION    8
+#define LIMIT_WAITERS            22
 #define LIMIT_HELD_SESSION       24
 #define LIMIT_ANSWERS_SESSION    70
 #define LIMIT_RESULT_BYTES       8192
