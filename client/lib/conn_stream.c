@@ -234,6 +234,7 @@ static uint64_t watermark(const struct conn *conn)
 void conn_stream_write(struct conn *conn, struct buf *out, uint64_t number)
 {
     if (conn->all_consumers == NULL) {
+        conn->credit_due = false; /* it was for a consumer that is gone */
         return;
     }
     uint64_t mark = watermark(conn);
