@@ -1,4 +1,4 @@
-"""`steward put`, `get` and `exec`: items, pipes, signals and exit codes, as docs/steward.md says."""
+"""`steward put`, `get` and `exec`: items, pipes, signals, exit codes, as docs/steward.md says."""
 
 import base64
 import os

@@ -43,9 +43,9 @@ class Locks(CliCase):
         self.out("lock", self.lock, "--timeout", 0, "--", "true")
 
     def held(self):
-        """Is the lock held?"""
+        """How many hold it?"""
         rows = self.c.call(LOCK_LIST, "", self.lock, 10)
-        return bool(rows) and rows[0]["holders"] > 0
+        return rows[0]["holders"] if rows else 0
 
     def test_a_broken_lock_ends_cmd(self):
         process = self.background("lock", self.lock, "--", "sleep", 60)
@@ -75,8 +75,7 @@ class Locks(CliCase):
     def test_sem_lets_n_in(self):
         for _ in range(2):
             self.background("sem", self.lock, "--count", 2, "--", "sleep", 60)
-        harness.eventually(lambda: self.held() and
-                           self.c.call(LOCK_LIST, "", self.lock, 1)[0]["holders"] == 2, "two hold it")
+        harness.eventually(lambda: self.held() == 2, "two hold it")
         three = ("--timeout", 0, "--", "true")
         self.fails(124, "STW_EBUSY", "sem", self.lock, "--count", 2, *three)
         self.fails(125, "STW_EEXIST", "sem", self.lock, "--count", 3, *three)
@@ -137,11 +136,11 @@ class Queues(CliCase):
 
     def test_list_is_paged(self):
         count = 1100
-        requests = [self.c.request(QUEUE_DECLARE, f"{self.queue}-{i:04d}", {}) for i in range(count)]
-        for request in requests:
+        names = [f"{self.queue}-{i:04d}" for i in range(count)]
+        for request in [self.c.request(QUEUE_DECLARE, name, {}) for name in names]:
             self.c.wait(request)
-        names = [line["name"] for line in self.json("queue", "list", self.queue + "-")]
-        self.assertEqual(names, [f"{self.queue}-{i:04d}" for i in range(count)])
+        lines = self.json("queue", "list", self.queue + "-")
+        self.assertEqual([line["name"] for line in lines], names)
         lines = self.out("queue", "list", self.queue + "-00").splitlines()
         self.assertEqual(len(lines), 101)
         self.assertIn("QUEUE", lines[0])

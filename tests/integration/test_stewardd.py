@@ -100,7 +100,8 @@ class Stewardd(harness.Case):
     def test_what_it_prints_it_reads(self):
         out, _ = self.run_it("--check-config", "--body-max", "7M", "--drain-seconds", "9")
         settings = self.settings("--config", self.file(out))
-        self.assertEqual((settings["body-max"][0], settings["drain-seconds"][0]), (str(7 << 20), "9"))
+        self.assertEqual(settings["body-max"][0], str(7 << 20))
+        self.assertEqual(settings["drain-seconds"][0], "9")
 
     # ---- endpoints -----------------------------------------------------------------------------
 
@@ -229,7 +230,7 @@ class Stewardd(harness.Case):
 
     def test_the_log_is_lines_of_pairs(self):
         manager = self.manager_with("--log-level", "debug")
-        client = self.client(manager.ipc, program="evil\nlevel=error event=forged", host='"\x1b[31m')
+        client = self.client(manager.ipc, program="x\nlevel=error event=forged", host='"\x1b[31m')
         try:
             client.put("a b=\"c\"", b"x")
         except Refused:
