@@ -45,7 +45,7 @@ static struct queue *target_open(struct core *core, const struct queue *queue,
         return NULL;
     }
     if (!queue_fits(target, 1, message->size) && settings->overflow == OVERFLOW_DROP_OLDEST) {
-        queue_drop_oldest(core, target, 1, message->size);
+        (void)queue_drop_oldest(core, target, 1, message->size); /* else the retry goes on */
     }
     return queue_fits(target, 1, message->size) ? target : NULL;
 }

@@ -100,6 +100,15 @@ void dedup_clear(struct core *core, struct queue *queue)
     timer_disarm(&core->timers, &queue->dedup_timer);
 }
 
+bool dedup_clear_slice(struct core *core, struct queue *queue)
+{
+    while (core->work > 0 && queue->dedup_first) {
+        dedup_forget(core, queue, queue->dedup_first);
+        work_take(core, 1);
+    }
+    return queue->dedup_first != NULL;
+}
+
 /* ---- snapshot and check --------------------------------------------------------------------- */
 
 void dedup_save(const struct queue *queue, struct buf *out)
@@ -144,5 +153,5 @@ void dedup_check(const struct core *core, const struct queue *queue)
     STEWARD_ASSERT(count == queue->dedup_count && count == HASH_COUNT(queue->dedup));
     STEWARD_ASSERT(count <= LIMIT_DEDUP_IDS);
     bool expires = queue->dedup_first && queue->dedup_first->expires_ms != UINT64_MAX;
-    STEWARD_ASSERT(timer_armed(&queue->dedup_timer) == expires);
+    STEWARD_ASSERT(timer_armed(&queue->dedup_timer) == (expires && !queue->deleted));
 }

@@ -110,7 +110,7 @@ void queue_unname(struct core *core, struct queue *queue)
     queue->deleted = true;
     queue->epoch++;
     timer_disarm(&core->timers, &queue->idle_timer);
-    dedup_clear(core, queue);
+    timer_disarm(&core->timers, &queue->dedup_timer);
 }
 
 static bool queue_waited(const struct queue *queue)

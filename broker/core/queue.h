@@ -120,14 +120,17 @@ void queue_place(struct core *core, struct queue *queue, struct message *message
 void queue_adopt(struct core *core, struct queue *queue, struct message *message);
 /* The message has left the queue for good: unfinished down, joiners woken. */
 void queue_finished(struct core *core, struct queue *queue, uint64_t count);
+/* Who joins now is told that it is over. */
+void queue_end_joins(struct core *core, struct queue *queue);
 /* The next in delivery order, out of its place; NULL: none. */
 struct message *queue_pop(struct core *core, struct queue *queue);
 /* Takes a message with ext, READY or DELAYED, out of its place. */
 void queue_unplace(struct core *core, struct queue *queue, struct message *message);
 /* The k-th ready message in delivery order; k < queue_ready(). */
 struct message *queue_at(const struct queue *queue, uint64_t k);
-/* Drops from the head until count messages of bytes fit. */
-void queue_drop_oldest(struct core *core, struct queue *queue, uint64_t count, uint64_t bytes);
+/* Drops from the head until count messages of bytes fit: `count` of them, and as many more as there
+ * are units of work left. False: they do not fit yet. */
+bool queue_drop_oldest(struct core *core, struct queue *queue, uint64_t count, uint64_t bytes);
 bool queue_fits(const struct queue *queue, uint64_t count, uint64_t bytes);
 /* The message's time has come while it was out of its place or in it: dead letter or dropped. */
 void queue_expire(struct core *core, struct queue *queue, struct message *message);
@@ -167,6 +170,8 @@ bool dedup_known(const struct core *core, const struct queue *queue, struct slic
 /* Takes the id; it must not be known. */
 void dedup_remember(struct core *core, struct queue *queue, struct dedup *dedup);
 void dedup_clear(struct core *core, struct queue *queue);
+/* Forgets some ids of a deleted queue, one per unit of work; false when none is left. */
+bool dedup_clear_slice(struct core *core, struct queue *queue);
 void dedup_save(const struct queue *queue, struct buf *out);
 bool dedup_load(struct core *core, struct queue *queue, struct reader *in);
 void dedup_check(const struct core *core, const struct queue *queue);
@@ -174,6 +179,8 @@ void dedup_check(const struct core *core, const struct queue *queue);
 /* ---- trash.c -------------------------------------------------------------------------------- */
 /* Cuts off all ready and delayed messages in O(1); they are finished. Returns how many. */
 uint64_t queue_cut(struct core *core, struct queue *queue);
+/* The queue is being deleted: its dedup ids go with the trash. */
+void queue_cut_ids(struct core *core, struct queue *queue);
 void trash_fini(struct core *core);
 /* Where messages of a snapshot go: three lists, each with its count before it. */
 struct message_lists {

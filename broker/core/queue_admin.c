@@ -11,6 +11,7 @@ static void apply_delete(struct core *core, struct queue *queue)
     /* what is leased ends here, too: its settling will be refused */
     core->totals.unfinished -= queue->unfinished;
     queue->unfinished = 0;
+    queue_cut_ids(core, queue);
     queue_unname(core, queue);
     redrive_queue_deleted(core, queue);
     queue_wake(core, queue);
@@ -22,15 +23,6 @@ static uint64_t apply_purge(struct core *core, struct queue *queue)
     return queue_cut(core, queue);
 }
 
-static void end_joins(struct core *core, struct queue *queue)
-{
-    while (queue->joiners) {
-        struct waiter *waiter = queue->joiners->waiter;
-        answer_plain(core, waiter->session, waiter->request, 1);
-        queue_waiter_done(core, waiter);
-    }
-}
-
 /* Immediate: nothing more will be got, so nobody shall wait for it to be done. */
 static void apply_shutdown(struct core *core, struct queue *queue, bool immediate)
 {
@@ -38,7 +30,7 @@ static void apply_shutdown(struct core *core, struct queue *queue, bool immediat
     queue_wake(core, queue);
     if (immediate) {
         queue_cut(core, queue);
-        end_joins(core, queue);
+        queue_end_joins(core, queue);
     }
 }
 
@@ -65,6 +57,7 @@ static void apply_join(struct core *core, struct session *session, uint64_t requ
     }
     struct waiter *waiter = waiter_new(core, session, WAIT_JOIN, request, 1);
     waiter_deadline(core, waiter, join->timeout_ms);
+    waiter->finishes = queue->finishes;
     waiter_link(waiter, 0, &queue->joiners, queue);
     answer_wait(core, session, request, waiter);
 }

@@ -100,7 +100,9 @@ static void served_check(const struct queue *queue)
     }
     STEWARD_ASSERT(!queue->getters || !queue_deliverable(queue));
     STEWARD_ASSERT(!queue->joiners || queue->unfinished > 0);
+    STEWARD_ASSERT(!queue->joiners || queue->joiners->waiter->finishes == queue->finishes);
     STEWARD_ASSERT(!queue->putters || queue->state == QUEUE_OPEN);
+    STEWARD_ASSERT(!queue->putters || queue->settings.overflow != OVERFLOW_DROP_OLDEST);
     if (queue->putters && queue->settings.overflow == OVERFLOW_BLOCK) {
         const struct waiter *waiter = queue->putters->waiter;
         uint64_t bytes = 0;

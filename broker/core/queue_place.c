@@ -143,12 +143,22 @@ struct message *queue_pop(struct core *core, struct queue *queue)
     return message;
 }
 
+/* They are told in slices; what is put meanwhile is nothing to who was there before. */
+void queue_end_joins(struct core *core, struct queue *queue)
+{
+    queue->finishes++;
+    queue_wake(core, queue);
+}
+
 void queue_finished(struct core *core, struct queue *queue, uint64_t count)
 {
     STEWARD_ASSERT(queue->unfinished >= count);
     queue->unfinished -= count;
     core->totals.unfinished -= count;
-    if (queue->joiners && (queue->unfinished == 0 || CANARY(EARLY_JOIN))) {
+    if (queue->joiners && queue->unfinished == 0) {
+        queue_end_joins(core, queue);
+    }
+    if (queue->joiners && CANARY(EARLY_JOIN)) {
         queue_wake(core, queue);
     }
 }
@@ -197,9 +207,14 @@ bool queue_fits(const struct queue *queue, uint64_t count, uint64_t bytes)
            (settings->max_bytes == 0 || queue->ready_bytes + bytes <= settings->max_bytes);
 }
 
-void queue_drop_oldest(struct core *core, struct queue *queue, uint64_t count, uint64_t bytes)
+bool queue_drop_oldest(struct core *core, struct queue *queue, uint64_t count, uint64_t bytes)
 {
+    uint64_t most = count + core->work;
     while (!queue_fits(queue, count, bytes) && queue_size(queue) > 0) {
+        if (most-- == 0) {
+            return false;
+        }
+        work_take(core, 1);
         struct message *message = queue_pop(core, queue);
         if (!message) {
             message = queue->delayed->message;
@@ -209,6 +224,7 @@ void queue_drop_oldest(struct core *core, struct queue *queue, uint64_t count, u
         queue_finished(core, queue, 1);
         message_free(core, message);
     }
+    return queue_fits(queue, count, bytes);
 }
 
 void queue_expire(struct core *core, struct queue *queue, struct message *message)

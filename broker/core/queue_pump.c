@@ -155,7 +155,9 @@ static bool pump_putter(struct core *core, struct queue *queue, struct waiter *w
         if (settings->overflow != OVERFLOW_DROP_OLDEST) {
             return false;
         }
-        queue_drop_oldest(core, queue, count, bytes);
+        if (!queue_drop_oldest(core, queue, count, bytes)) {
+            return false; /* no work is left: the next tick goes on */
+        }
     }
     put_admit(core, queue, waiter);
     work_take(core, count);
@@ -173,9 +175,11 @@ static bool pump_putters(struct core *core, struct queue *queue)
     return any;
 }
 
+/* Is the first joiner's wait over? Who came later waits for a later end. */
 static bool join_over(const struct queue *queue)
 {
-    return queue->unfinished == 0 || (CANARY(EARLY_JOIN) && queue_size(queue) == 0);
+    return queue->joiners->waiter->finishes != queue->finishes ||
+           (CANARY(EARLY_JOIN) && queue_size(queue) == 0);
 }
 
 static void pump_joiners(struct core *core, struct queue *queue)

@@ -140,7 +140,7 @@ static void put_insert(const struct put *put)
     queue_wake(put->core, put->queue);
 }
 
-static void put_wait(const struct put *put)
+static void put_wait(const struct put *put, uint64_t timeout_ms)
 {
     struct core *core = put->core;
     if (waiter_check(core, put->session, 1) != STW_OK) {
@@ -148,7 +148,7 @@ static void put_wait(const struct put *put)
         return;
     }
     struct waiter *waiter = waiter_new(core, put->session, WAIT_PUT, put->request, 1);
-    waiter_deadline(core, waiter, put->command->timeout_ms);
+    waiter_deadline(core, waiter, timeout_ms);
     waiter->messages = mem_alloc(put->count * sizeof(struct message *));
     waiter->messages_count = (uint32_t)put->count;
     for (size_t i = 0; i < put->count; i++) {
@@ -198,13 +198,16 @@ static void put_one(const struct put *put)
         put_refuse(put, STW_ETOOBIG, "more messages than the queue's maxsize");
     } else if (put_fits(put, bytes)) {
         put_insert(put);
-    } else if (settings->overflow == OVERFLOW_DROP_OLDEST && !queue->putters) {
-        queue_drop_oldest(put->core, queue, put->count, bytes);
-        put_insert(put);
+    } else if (settings->overflow == OVERFLOW_DROP_OLDEST) {
+        if (!queue->putters && queue_drop_oldest(put->core, queue, put->count, bytes)) {
+            put_insert(put);
+        } else {
+            put_wait(put, TIMEOUT_FOREVER); /* its room is being made, in slices */
+        }
     } else if (settings->overflow != OVERFLOW_BLOCK || put->command->timeout_ms == 0) {
         put_refuse(put, STW_EFULL, NULL);
     } else {
-        put_wait(put);
+        put_wait(put, put->command->timeout_ms);
     }
 }
 

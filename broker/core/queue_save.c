@@ -68,6 +68,7 @@ static void queue_save(const struct queue *queue, struct buf *out)
     settings_save(&queue->settings, out);
     buf_u64(out, queue->next_sequence);
     buf_u64(out, queue->unfinished);
+    buf_u64(out, queue->finishes);
     buf_u64(out, queue->created_ms);
     counters_save(&queue->counters, out);
     timer_save(&queue->idle_timer, out);
@@ -180,6 +181,7 @@ static bool queue_load(struct core *core, struct reader *in)
     }
     queue->next_sequence = reader_u64(in);
     queue->unfinished = reader_u64(in);
+    queue->finishes = reader_u64(in);
     queue->created_ms = reader_u64(in);
     counters_load(&queue->counters, in);
     if (!timer_load(core, &queue->idle_timer, TIMER_QUEUE_IDLE, in) ||

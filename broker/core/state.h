@@ -151,6 +151,7 @@ struct queue {
     uint64_t ready_bytes;  /* bodies of ready and delayed */
     uint64_t leased;       /* messages under lease */
     uint64_t unfinished;   /* put and not yet ended */
+    uint64_t finishes;     /* times that all joins were over: unfinished came to 0 */
     uint64_t trash_count;  /* struct trash that still names it */
     struct wait_link *getters; /* GET and CONSUME waiters, FIFO */
     struct wait_link *parked;  /* CONSUME waiters without credit, in order of parking */
@@ -195,6 +196,7 @@ struct waiter {
     bool many;                 /* PUT: a PUT_MANY, answered with a number */
     uint32_t messages_count;   /* PUT */
     uint64_t owner;            /* ACQUIRE */
+    uint64_t finishes;         /* JOIN: its queue's when it came; over once that has changed */
     uint64_t target_count;     /* REDRIVE: still to move */
     uint64_t moved;            /* REDRIVE */
     struct name target;        /* REDRIVE: size 0: each to its source; PUT: dedup id is in ext */

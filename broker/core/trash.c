@@ -11,19 +11,34 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+/* Empty, behind the others. */
+static struct trash *trash_new(struct core *core, struct queue *queue)
+{
+    struct trash *trash = mem_zalloc(1, sizeof *trash);
+    order_init(&trash->others, message_compare);
+    trash->queue = queue;
+    DL_APPEND(core->trash, trash);
+    queue->trash_count++;
+    return trash;
+}
+
+void queue_cut_ids(struct core *core, struct queue *queue)
+{
+    if (queue->dedup_first) {
+        (void)trash_new(core, queue);
+    }
+}
+
 uint64_t queue_cut(struct core *core, struct queue *queue)
 {
     uint64_t ready = queue_ready(queue), count = queue_size(queue);
     if (count == 0) {
         return 0;
     }
-    struct trash *trash = mem_zalloc(1, sizeof *trash);
+    struct trash *trash = trash_new(core, queue);
     trash->plain = queue->plain;
     trash->others = queue->others;
     trash->delayed = queue->delayed;
-    trash->queue = queue;
-    DL_APPEND(core->trash, trash);
-    queue->trash_count++;
     queue->plain = (struct fifo){0};
     order_init(&queue->others, message_compare);
     queue->delayed = NULL;
@@ -64,6 +79,17 @@ static void trash_free(struct core *core, struct trash *trash)
     free(trash);
 }
 
+/* Its messages are gone; the ids of a deleted queue go, too, before the trash is no more. */
+static void trash_done(struct core *core, struct trash *trash)
+{
+    struct queue *queue = trash->queue;
+    if (queue->deleted && dedup_clear_slice(core, queue)) {
+        return;
+    }
+    trash_free(core, trash);
+    queue_settle_life(core, queue);
+}
+
 bool trash_slice(struct core *core)
 {
     struct trash *trash = core->trash;
@@ -73,9 +99,7 @@ bool trash_slice(struct core *core)
     while (core->work > 0) {
         struct message *message = trash_take(trash);
         if (!message) {
-            struct queue *queue = trash->queue;
-            trash_free(core, trash);
-            queue_settle_life(core, queue);
+            trash_done(core, trash);
             break;
         }
         message_free(core, message);
@@ -193,6 +217,18 @@ bool messages_load(struct core *core, struct reader *in, struct queue *queue,
     return !in->failed;
 }
 
+/* Ids of a deleted queue are the trash's to forget. */
+static bool ids_in_trash(const struct core *core)
+{
+    for (uint32_t i = 0; i < core->queues_capacity; i++) {
+        const struct queue *queue = core->queues[i];
+        if (queue && queue->deleted && queue->dedup_count > 0 && queue->trash_count == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool trash_load(struct core *core, struct reader *in)
 {
     uint64_t count = reader_u64(in);
@@ -201,15 +237,11 @@ bool trash_load(struct core *core, struct reader *in)
         if (in->failed || index >= core->queues_capacity || !core->queues[index]) {
             return false;
         }
-        struct trash *trash = mem_zalloc(1, sizeof *trash);
-        trash->queue = core->queues[index];
-        trash->queue->trash_count++;
-        order_init(&trash->others, message_compare);
-        DL_APPEND(core->trash, trash);
+        struct trash *trash = trash_new(core, core->queues[index]);
         struct message_lists to = {&trash->plain, &trash->others, &trash->delayed};
         if (!messages_load(core, in, trash->queue, &to)) {
             return false;
         }
     }
-    return !in->failed;
+    return !in->failed && ids_in_trash(core);
 }

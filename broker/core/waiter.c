@@ -243,6 +243,7 @@ void waiter_save(const struct waiter *waiter, struct buf *out)
     buf_u64(out, waiter->credit_messages);
     buf_u64(out, (uint64_t)waiter->credit_bytes);
     buf_u64(out, waiter->owner);
+    buf_u64(out, waiter->finishes);
     buf_u64(out, waiter->target_count);
     buf_u64(out, waiter->moved);
     buf_slice(out, name_slice(&waiter->target));
@@ -296,6 +297,7 @@ static void numbers_load(struct core *core, struct waiter *waiter, struct reader
     waiter->credit_messages = reader_u64(in);
     waiter->credit_bytes = (int64_t)reader_u64(in);
     waiter->owner = reader_u64(in);
+    waiter->finishes = reader_u64(in);
     waiter->target_count = reader_u64(in);
     waiter->moved = reader_u64(in);
 }

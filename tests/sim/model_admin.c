@@ -132,15 +132,11 @@ static void delete (struct model *model, struct m_queue *queue)
 
 static void shut(struct model *model, struct m_queue *queue, bool immediate)
 {
-    struct m_waiter *w;
     queue->shut = true;
     m_queue_wake(model, queue);
-    if (!immediate)
-        return;
-    m_queue_cut(model, queue);
-    while ((w = m_wait_first(model, queue, M_JOIN))) {
-        m_say_plain(model, w->session, w->request);
-        m_wait_free(model, w);
+    if (immediate) {
+        m_queue_cut(model, queue);
+        m_queue_joins_over(model, queue);
     }
 }
 

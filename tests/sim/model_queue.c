@@ -68,11 +68,21 @@ bool m_queue_fits(const struct model *model, const struct m_queue *queue, uint64
            (queue->max_bytes == 0 || m_queue_bytes(model, queue) + bytes <= queue->max_bytes);
 }
 
+void m_queue_joins_over(struct model *model, struct m_queue *queue)
+{
+    for (size_t i = 0; i < model->waiters.count; i++) {
+        struct m_waiter *w = model->waiters.items[i];
+        if (w->kind == M_JOIN && w->queues[0] == queue)
+            w->over = true;
+    }
+    m_queue_wake(model, queue);
+}
+
 void m_queue_finished(struct model *model, struct m_queue *queue, uint64_t count)
 {
     queue->unfinished -= count;
     if (m_wait_first(model, queue, M_JOIN) && queue->unfinished == 0)
-        m_queue_wake(model, queue);
+        m_queue_joins_over(model, queue);
 }
 
 /* ---- places --------------------------------------------------------------------------------- */

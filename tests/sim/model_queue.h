@@ -35,6 +35,8 @@ bool m_queue_fits(const struct model *model, const struct m_queue *queue, uint64
                   uint64_t bytes);
 /* Its unfinished work has one less; who joins may go on. */
 void m_queue_finished(struct model *model, struct m_queue *queue, uint64_t count);
+/* Who joins now is told at the next serving. */
+void m_queue_joins_over(struct model *model, struct m_queue *queue);
 /* To its place, ready or delayed. */
 void m_queue_place(struct model *model, struct m_message *message);
 /* The next sequence number of a queue, and its unfinished work one more. */

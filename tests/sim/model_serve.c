@@ -114,7 +114,7 @@ static bool serve_putters(struct model *model, struct m_queue *queue)
 static void serve_joiners(struct model *model, struct m_queue *queue)
 {
     struct m_waiter *w;
-    while (queue->unfinished == 0 && (w = m_wait_first(model, queue, M_JOIN))) {
+    while ((w = m_wait_first(model, queue, M_JOIN)) && w->over) {
         m_say_plain(model, w->session, w->request);
         waiter_done(model, w);
     }

@@ -110,6 +110,7 @@ struct m_waiter {
     struct list messages; /* PUT: in order */
     struct text dedup_id; /* PUT */
     bool many;            /* PUT: a PUT_MANY */
+    bool over;            /* JOIN: was there when all was done */
     uint64_t left, moved; /* REDRIVE */
 };
 
