@@ -157,6 +157,22 @@ class Items(CliCase):
         row = self.c.show(self.name())
         self.assertEqual((row["put"], row["acked"], row["unfinished"]), (count, count, 0))
 
+    def test_memory_is_constant(self):
+        """However long the stream is: far less than all of it."""
+        count, line = 100000 if harness.SHORT else 500000, "x" * 199
+        path = os.path.join(self.directory, "lines")
+        with open(path, "w", encoding="ascii") as file:
+            file.writelines(f"{line}\n" for _ in range(count))
+        for arguments in (("put", self.queue), ("get", self.queue, "-n", str(count))):
+            with open(path, "rb") as file:
+                process = self.background(*arguments, stdin=file)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.popen.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual(process.popen.returncode, 0, process.err())
+            if not harness.SHORT:
+                self.assertLess(usage.ru_maxrss, 50000, f"kB, {arguments}")
+            self.assertEqual(self.c.show(self.queue)["put"], count)
+
     def test_put_and_get_at_once(self):
         count = 5000 if harness.SHORT else 50000
         self.c.declare(self.queue, maxsize=1000)

@@ -4,6 +4,7 @@ Times to live and leases here are shorter than the stop, so they would all be ov
 held its own silence against its clients.
 """
 
+import os
 import signal
 import threading
 import time
@@ -79,6 +80,29 @@ class Stopped(harness.Case):
         continued = time.monotonic()
         b.acquire(lock, timeout_ms=None)
         self.assertLess(time.monotonic() - continued, 3.0)
+
+    def test_a_stream_between_two_steward_commands(self):
+        """put and get are in the middle of it; all lines arrive once, in order."""
+        queue, count = self.name(), 100000 if harness.SHORT else 1000000
+        path = os.path.join(self.directory, "lines")
+        with open(path, "w", encoding="ascii") as file:
+            file.writelines(f"{i}\n" for i in range(count))
+        steward = [harness.binary("steward"), "--endpoint", self.endpoint]
+        holder = self.start([*steward, "lock", queue, "--", "sleep", "600"])
+        get = self.start([*steward, "get", queue, "-n", str(count)])
+        with open(path, "rb") as file:
+            put = self.start([*steward, "put", queue], stdin=file)
+        client = self.client()
+        harness.eventually(lambda: os.path.getsize(get.out_path) > 1000, "lines arrive")
+        self.stop(lambda: self.assertTrue(put.running() and get.running(), "too late"))
+        self.assertEqual(put.wait(100), 0, put.err())
+        self.assertEqual(get.wait(100), 0, get.err())
+        with open(path, "rb") as wanted, open(get.out_path, "rb") as found:
+            self.assertTrue(wanted.read() == found.read(), "other lines than went in")
+        row = client.show(queue)
+        self.assertEqual((row["put"], row["acked"], row["redelivered"]), (count, count, 0))
+        self.assertTrue(holder.running())
+        self.refused("EBUSY", client.acquire, queue)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Sections 2 to 4 of docs/protocol.md: packets, request ids, sessions, and what breaks them."""
 
 import os
+import re
 import time
 
 import harness
-from steward_wire import (ACK, SESSION_KILL, BYE_CLIENT, ACQUIRE, GOT, BYE, CANCEL, CODE, CONSUME,
-                          CREDIT, DELIVER, FAILED, GET, HANDED, HELLO, NUMBER, PUT, PUTS,
-                          QUEUE_SHOW, RECEIPT, SEEN, WELCOME, Bye, Link, pack_values)
+from steward_wire import (QUEUE_PEEK, LOCK_SHOW, LOCK_LIST, SESSION_LIST, STAT, ACK, SESSION_KILL,
+                          BYE_CLIENT, ACQUIRE, GOT, BYE, CANCEL, CODE, CONSUME, CREDIT, DELIVER,
+                          FAILED, GET, HANDED, HELLO, NUMBER, PUT, PUTS, QUEUE_SHOW, RECEIPT, SEEN,
+                          WELCOME, Bye, Link, pack_values)
 
 
 class Raw:
@@ -344,6 +346,27 @@ class Rules(harness.Case):
         self.assertEqual(sum(len(bodies) for bodies in got), 2)
         raw.send([CREDIT, 1, 0, 100])
         self.assertEqual(raw.take()[6], [b"z" * 60])
+
+    # ---- the page itself -----------------------------------------------------------------------
+
+    def test_the_page_names_every_field_of_rows(self):
+        path = os.path.join(harness.HERE, "..", "..", "docs", "protocol.md")
+        with open(path, encoding="utf-8") as file:
+            named = set(re.findall(r"[`\"]([a-z_.]+)[`\"]", file.read()))
+        client = self.client()
+        client.declare(self.queue, max_deliveries=1)
+        client.put(self.queue, b"x" * 300000)
+        client.nack(client.get(self.queue))
+        client.put(self.queue, b"x")
+        client.acquire(self.queue, lease_ms=1000)
+        client.acquire_request(self.queue, owner=2, timeout_ms=None)
+        rows = [client.show(self.queue), *client.call(QUEUE_PEEK, self.queue, 0, 10),
+                *client.call(QUEUE_PEEK, self.queue + ".dead", 0, 10),
+                *client.call(LOCK_SHOW, self.queue), *client.call(LOCK_LIST, "", "", 10),
+                *client.call(SESSION_LIST, 0, 10), *client.call(STAT)]
+        found = {key for row in rows for key in row}
+        self.assertGreater(len(found), 60)
+        self.assertEqual(found - named, set())
 
     # ---- frames --------------------------------------------------------------------------------
 
