@@ -199,7 +199,7 @@ bool conn_next_packet(struct conn *conn, uint64_t now_ms, struct buf *head, stru
     }
     conn->out_number++;
     wire_write_header(head, conn->out_number, conn->in_number);
-    conn_stream_write(conn, head, conn->out_number);
+    conn_stream_write(conn, head);
     write_requests(conn, head, body);
     write_end(conn, head);
     sent(conn);

@@ -31,12 +31,12 @@ struct conn_consumer {
     uint64_t lease_ms;
     uint64_t prefetch, prefetch_bytes;
     int64_t credit, credit_bytes; /* what the manager may still send, as far as we know */
-    int64_t unsure, unsure_bytes; /* given in packets that are not confirmed */
-    uint64_t unsure_packet;       /* the last of these packets */
+    struct conn_consumer *heir;   /* this is its channel of before a resume, being closed */
     struct items items;
     size_t items_bytes;
     int ended;    /* how the stream ended; 0: it goes on */
     bool opened;  /* a CONSUME was answered well */
+    bool asked;   /* the channel's CONSUME has no answer yet: it takes no other credit */
     bool lost;    /* the session was lost and nobody was told yet */
     bool closing; /* UNCONSUME was sent: what still comes is given back */
     bool due;     /* credit should go out */
@@ -173,9 +173,11 @@ void conn_consumer_ended(struct conn *conn, uint64_t channel, int code);
 /* The answer to a CONSUME or UNCONSUME. */
 void conn_consume_answered(struct conn *conn, uint64_t id, int code);
 void conn_unconsume_answered(struct conn *conn, uint64_t channel);
-/* HANDED and CREDIT records that are due, into packet `number`. */
-void conn_stream_write(struct conn *conn, struct buf *out, uint64_t number);
+/* HANDED and CREDIT records that are due. */
+void conn_stream_write(struct conn *conn, struct buf *out);
 void conn_streams_rewind(struct conn *conn);
+/* The session was resumed: each consumer goes on with a new channel and new credit. */
+void conn_streams_resumed(struct conn *conn);
 void conn_streams_lost(struct conn *conn);
 /* Opens those that have no channel. */
 void conn_streams_open(struct conn *conn);

@@ -19,6 +19,7 @@
 struct target {
     struct conn_consumer *consumer;
     struct items *items;
+    bool inherited; /* came on the channel of before a resume: no credit of this one was used */
 };
 
 static struct conn_consumer *find_consumer(const struct conn *conn, uint64_t channel)
@@ -32,6 +33,8 @@ static struct target find_target(struct conn *conn, uint64_t channel)
 {
     struct target target = {.consumer = find_consumer(conn, channel)};
     if (target.consumer) {
+        target.inherited = target.consumer->heir != NULL;
+        target.consumer = target.inherited ? target.consumer->heir : target.consumer;
         return target;
     }
     struct request *request = requests_find(&conn->requests, channel);
@@ -71,8 +74,10 @@ static void take_item(struct conn *conn, struct target target, struct item item)
 {
     struct conn_consumer *consumer = target.consumer;
     if (consumer) {
-        consumer->credit = consumer->credit > 0 ? consumer->credit - 1 : 0;
-        consumer->credit_bytes -= (int64_t)item.size;
+        if (!target.inherited) {
+            consumer->credit = consumer->credit > 0 ? consumer->credit - 1 : 0;
+            consumer->credit_bytes -= (int64_t)item.size;
+        }
         conn->last_tag = item.tag > conn->last_tag ? item.tag : conn->last_tag;
         if (consumer->closing) {
             give_back(conn, item.tag);
@@ -184,7 +189,7 @@ static int64_t wanted_bytes(const struct conn_consumer *consumer)
 /* Credit is topped up when half of it is used. */
 static void check_credit(struct conn *conn, struct conn_consumer *consumer)
 {
-    if (consumer->due || !consumer->opened || consumer->closing || consumer->ended) {
+    if (consumer->due || consumer->asked || consumer->closing || consumer->ended) {
         return;
     }
     if (wanted_messages(consumer) * 2 >= (int64_t)consumer->prefetch ||
@@ -194,8 +199,7 @@ static void check_credit(struct conn *conn, struct conn_consumer *consumer)
     }
 }
 
-static void write_credit(struct conn *conn, struct conn_consumer *consumer, struct buf *out,
-                         uint64_t number)
+static void write_credit(struct conn_consumer *consumer, struct buf *out)
 {
     int64_t messages = wanted_messages(consumer), bytes = wanted_bytes(consumer);
     messages = messages > 0 ? messages : 0;
@@ -211,12 +215,6 @@ static void write_credit(struct conn *conn, struct conn_consumer *consumer, stru
     wire_write_uint(out, (uint64_t)bytes);
     consumer->credit += messages;
     consumer->credit_bytes += bytes;
-    if (consumer->unsure_packet <= conn->peer_seen) {
-        consumer->unsure = consumer->unsure_bytes = 0;
-    }
-    consumer->unsure += messages;
-    consumer->unsure_bytes += bytes;
-    consumer->unsure_packet = number;
 }
 
 /* Every streamed delivery up to it is in the program's hands. */
@@ -231,7 +229,7 @@ static uint64_t watermark(const struct conn *conn)
     return mark;
 }
 
-void conn_stream_write(struct conn *conn, struct buf *out, uint64_t number)
+void conn_stream_write(struct conn *conn, struct buf *out)
 {
     if (conn->all_consumers == NULL) {
         conn->credit_due = false; /* it was for a consumer that is gone */
@@ -250,7 +248,7 @@ void conn_stream_write(struct conn *conn, struct buf *out, uint64_t number)
     conn->credit_due = false;
     for (struct conn_consumer *c = conn->all_consumers; c; c = c->next) {
         if (c->due) {
-            write_credit(conn, c, out, number);
+            write_credit(c, out);
         }
     }
 }
@@ -260,9 +258,13 @@ void conn_stream_write(struct conn *conn, struct buf *out, uint64_t number)
 static void open_consumer(struct conn *conn, struct conn_consumer *consumer)
 {
     struct buf tail = {0};
+    consumer->credit = consumer->credit_bytes = 0;
+    int64_t messages = wanted_messages(consumer), bytes = wanted_bytes(consumer);
+    consumer->credit = messages > 0 ? messages : 0;
+    consumer->credit_bytes = bytes > 0 ? bytes : 0;
     buf_add(&tail, consumer->queues.data, consumer->queues.size);
-    wire_write_uint(&tail, consumer->prefetch);
-    wire_write_uint(&tail, consumer->prefetch_bytes);
+    wire_write_uint(&tail, (uint64_t)consumer->credit);
+    wire_write_uint(&tail, (uint64_t)consumer->credit_bytes);
     wire_write_uint_or_nil(&tail, consumer->lease_ms);
     conn_request(
         conn, conn->now_ms, NULL,
@@ -270,11 +272,8 @@ static void open_consumer(struct conn *conn, struct conn_consumer *consumer)
             .op = WIRE_CONSUME, .fields = 4, .tail = buf_view(&tail), .timeout_ms = NEVER});
     buf_fini(&tail);
     consumer->channel = conn->requests.next - 1;
-    consumer->credit = (int64_t)consumer->prefetch;
-    consumer->credit_bytes = (int64_t)consumer->prefetch_bytes;
-    consumer->unsure = consumer->unsure_bytes = 0;
-    consumer->unsure_packet = 0;
     consumer->due = false;
+    consumer->asked = true;
     HASH_ADD(hh, conn->consumers, channel, sizeof consumer->channel, consumer);
 }
 
@@ -346,21 +345,30 @@ static void free_consumer(struct conn *conn, struct conn_consumer *consumer)
     free(consumer);
 }
 
+/* Closes its channel; the answer frees it. */
+static void unconsume(struct conn *conn, struct conn_consumer *consumer)
+{
+    struct buf tail = {0};
+    wire_write_uint(&tail, consumer->channel);
+    conn_request(
+        conn, conn->now_ms, NULL,
+        &(struct conn_request){
+            .op = WIRE_UNCONSUME, .fields = 1, .tail = buf_view(&tail), .timeout_ms = NEVER});
+    buf_fini(&tail);
+    requests_slot(&conn->requests, conn->requests.next - 1)->tag = consumer->channel;
+    consumer->closing = true;
+}
+
 void conn_consumer_close(struct conn *conn, struct conn_consumer **pointer)
 {
     struct conn_consumer *consumer = *pointer;
     *pointer = NULL;
     consumer->ticket = NULL;
+    for (struct conn_consumer *c = conn->all_consumers; c; c = c->next) {
+        c->heir = c->heir == consumer ? NULL : c->heir;
+    }
     if (consumer->channel && !consumer->ended && !conn->leaving) {
-        struct buf tail = {0};
-        wire_write_uint(&tail, consumer->channel);
-        conn_request(
-            conn, conn->now_ms, NULL,
-            &(struct conn_request){
-                .op = WIRE_UNCONSUME, .fields = 1, .tail = buf_view(&tail), .timeout_ms = NEVER});
-        buf_fini(&tail);
-        requests_slot(&conn->requests, conn->requests.next - 1)->tag = consumer->channel;
-        consumer->closing = true;
+        unconsume(conn, consumer);
     }
     struct item item;
     while (items_pop(&consumer->items, &item)) {
@@ -392,6 +400,7 @@ void conn_consume_answered(struct conn *conn, uint64_t id, int code)
     if (consumer == NULL) {
         return;
     }
+    consumer->asked = false;
     if (code == 0) {
         consumer->opened = true;
         check_credit(conn, consumer);
@@ -430,14 +439,24 @@ void conn_streams_open(struct conn *conn)
 void conn_streams_rewind(struct conn *conn)
 {
     conn->handed_sent = 0;
-    for (struct conn_consumer *c = conn->all_consumers; c; c = c->next) {
-        if (c->unsure_packet > conn->peer_seen) {
-            c->credit -= c->unsure;
-            c->credit_bytes -= c->unsure_bytes;
+}
+
+void conn_streams_resumed(struct conn *conn)
+{
+    struct conn_consumer *c, *next;
+    DL_FOREACH_SAFE (conn->all_consumers, c, next) {
+        bool sent = c->channel != 0 && c->channel <= conn->sent_max;
+        if (!sent || c->closing || c->ended || conn->leaving) {
+            continue;
         }
-        c->unsure = c->unsure_bytes = 0;
-        c->unsure_packet = 0;
-        check_credit(conn, c);
+        struct conn_consumer *old = mem_zalloc(1, sizeof *old);
+        old->channel = c->channel;
+        old->heir = c;
+        unlink_channel(conn, c);
+        DL_PREPEND(conn->all_consumers, old);
+        HASH_ADD(hh, conn->consumers, channel, sizeof old->channel, old);
+        unconsume(conn, old);
+        open_consumer(conn, c);
     }
 }
 

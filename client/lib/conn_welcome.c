@@ -99,7 +99,8 @@ bool conn_welcome(struct conn *conn, struct wire_reader *in)
         conn->phase != CONN_HELLO || version != WIRE_VERSION_MAX) {
         return false;
     }
-    if (conn->session && !(welcome.resumed && welcome.session == conn->session)) {
+    bool resumed = conn->session && welcome.resumed && welcome.session == conn->session;
+    if (conn->session && !resumed) {
         conn_lose_session(conn);
     }
     conn->session = welcome.session;
@@ -110,6 +111,9 @@ bool conn_welcome(struct conn *conn, struct wire_reader *in)
     conn->phase = CONN_READY;
     conn->attempt = 0;
     conn->seen_due_ms = seen_pending(&conn->seen) ? conn->now_ms : NEVER;
+    if (resumed) {
+        conn_streams_resumed(conn);
+    }
     conn_streams_open(conn);
     conn->host.changed(conn->host.context);
     return true;

@@ -384,9 +384,27 @@ START_TEST(a_stream_goes_on_after_a_cut)
     ck_assert_ptr_nonnull(strstr(conn_rig_take(rig), "\"last_tag\": 2}]"));
     conn_rig_receive(rig, "[128, 1, 1, {\"session\": 7, \"secret\": "
                           "h'00000000000000000000000000000007', \"resumed\": true}]");
-    TAKES("[2, 1] [4, 2] [5, 1, 2, 2] [3, 1, 1]");
-    conn_rig_receive(rig, "[137, 1, \"q\", 3, 12, 30000, ['C']]");
+    /* a new channel with new credit; what comes on the old one is its as well */
+    TAKES("[2, 1] [4, 2] [20, 2, 1] [19, 3, [\"q\"], 4, 1000, nil] [3, 1, 1]");
+    conn_rig_receive(rig, "[137, 1, \"q\", 3, 12, 30000, ['C']] [131, 2, 2]");
     ck_assert_uint_eq(next(consumer), 3);
+    conn_rig_receive(rig, "[137, 3, \"q\", 4, 13, 30000, ['D']]");
+    ck_assert_uint_eq(next(consumer), 4);
+}
+END_TEST
+
+START_TEST(credit_of_a_closed_consumer_is_not_urgent)
+{
+    ready();
+    struct conn_consumer *consumer = consume(2);
+    conn_rig_take(rig);
+    conn_rig_receive(rig, "[131, 1, 1] [137, 1, \"q\", 1, 10, 30000, ['A']]");
+    ck_assert_uint_eq(next(consumer), 1);
+    ck_assert(conn_urgent(rig->conn)); /* credit for 1 */
+    conn_rig_receive(rig, "[141, 1, 24]"); /* but the queue is deleted */
+    conn_consumer_close(rig->conn, &consumer);
+    conn_rig_take(rig);
+    ck_assert(!conn_urgent(rig->conn));
 }
 END_TEST
 
@@ -486,6 +504,7 @@ int main(void)
     tcase_add_test(test_case, partial_gets_are_dropped);
     tcase_add_test(test_case, one_long_wait_pins_nothing);
     tcase_add_test(test_case, credit_is_topped_up_at_half);
+    tcase_add_test(test_case, credit_of_a_closed_consumer_is_not_urgent);
     tcase_add_test(test_case, a_stream_goes_on_after_a_cut);
     tcase_add_test(test_case, a_stream_is_opened_again_in_a_new_session);
     tcase_add_test(test_case, buffered_leases_are_renewed_and_lost);
