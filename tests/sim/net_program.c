@@ -149,6 +149,7 @@ static void act_get(struct client *client)
 static void act_consume(struct client *client)
 {
     struct rng *rng = &client->world->rng;
+    uint64_t far = client->world->plan.latency_ms; /* more credit on a slow line */
     for (int i = 0; i < NET_STREAMS; i++) {
         struct stream *stream = &client->streams[i];
         if (stream->consumer) {
@@ -158,8 +159,8 @@ static void act_consume(struct client *client)
         stream->queues = draw_queues(client);
         call_queues(&queues, stream->queues);
         struct conn_consume wanted = {.queues = buf_view(&queues),
-                                      .messages = rng_between(rng, 1, 20),
-                                      .bytes = rng_between(rng, 20, 4000),
+                                      .messages = rng_between(rng, 1 + far / 10, 20 + far / 10),
+                                      .bytes = rng_between(rng, 20 + 20 * far, 4000 + 20 * far),
                                       .lease_ms = rng_chance(rng, 70) ? NET_NEVER : 3000,
                                       .user = stream};
         struct call *call = call_new(client, WIRE_CONSUME, NET_NEVER);

@@ -11,8 +11,8 @@
 /* milliseconds: the manager's loop turns at least so often, as the real one does */
 #define TURN_MS 500
 
-/* milliseconds: how long the world may take to become quiet, and to be drained */
-#define QUIET_MS 120000
+/* milliseconds: how long a quiet world may go on without any acknowledgement before it is at rest */
+#define QUIET_MS 60000
 
 /* milliseconds: by then the sessions of those who left without a word have ended */
 #define RETIRE_MS 16000
@@ -282,9 +282,13 @@ static void finish(struct net_world *world)
     for (int i = 0; i < NET_CLIENTS_MAX; i++) {
         world->clients[i].finishing = true;
     }
-    uint64_t until_ms = world->now_ms + QUIET_MS;
+    uint64_t until_ms = world->now_ms + QUIET_MS, acked = 0;
     for (int open = -1; open != NET_CLIENTS_MAX;) {
         run_until(world, world->now_ms + 100);
+        if (acked != world->counts.acked) {
+            acked = world->counts.acked;
+            until_ms = world->now_ms + QUIET_MS;
+        }
         for (open = 0; open < NET_CLIENTS_MAX && program_finished(&world->clients[open]);) {
             open++;
         }
@@ -318,10 +322,14 @@ static void retire(struct net_world *world)
 static void drain(struct net_world *world)
 {
     struct client *client = &world->clients[NET_CLIENTS_MAX];
-    uint64_t until_ms = world->now_ms + QUIET_MS;
+    uint64_t until_ms = world->now_ms + QUIET_MS, acked = 0;
     client_born(client);
     while (!client->drained || client->calls || client->held) {
         run_until(world, world->now_ms + 50);
+        if (acked != world->counts.acked) {
+            acked = world->counts.acked;
+            until_ms = world->now_ms + QUIET_MS;
+        }
         if (world->now_ms > until_ms) {
             net_fail(world, "the queues are not drained: %zu calls, %zu held", client->calls_count,
                      client->held_count);
