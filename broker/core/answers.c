@@ -140,7 +140,6 @@ static void answer_remove(struct core *core, struct session *session, uint64_t r
 {
     stored_drop(core, session, answer);
     idtable_remove(&session->answers, request);
-    core->bookkeeping -= sizeof *answer;
 }
 
 _Static_assert(sizeof(struct answer) == 16, "one record per request id: it must stay small");
@@ -238,8 +237,8 @@ static void answers_repeat(struct core *core, struct session *session,
 }
 
 /* Records for `count` ids from the command's `skip`-th on. */
-static void answers_register(struct core *core, struct session *session,
-                             const struct command *command, uint64_t skip, uint64_t common)
+static void answers_register(struct session *session, const struct command *command, uint64_t skip,
+                             uint64_t common)
 {
     uint64_t total = command_requests(command);
     bool refused = command->kind == COMMAND_REFUSE;
@@ -255,7 +254,6 @@ static void answers_register(struct core *core, struct session *session,
         i += added;
     }
     session->highest_request += total - skip;
-    core->bookkeeping += (total - skip) * sizeof(struct answer);
 }
 
 /* Makes an answered request new again: only a deliberate bug needs it. */
@@ -296,7 +294,7 @@ uint64_t answers_begin(struct core *core, struct session *session, const struct 
         session_end(core, session, slice_str("its unconfirmed answers exceed the limit in number"));
         return 0;
     }
-    answers_register(core, session, command, old, common);
+    answers_register(session, command, old, common);
     return count - old;
 }
 
@@ -467,7 +465,6 @@ static void range_seen(struct core *core, struct session *session, struct id_ran
             continue;
         }
         idtable_remove_run(&session->answers, id, done);
-        core->bookkeeping -= done * sizeof(struct answer);
         id += done;
     }
 }

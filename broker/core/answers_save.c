@@ -57,7 +57,6 @@ void answers_save(const struct session *session, struct buf *out)
 static bool answer_load(struct core *core, struct session *session, uint64_t id, struct reader *in)
 {
     struct answer *answer = idtable_add(&session->answers, id, NULL);
-    core->bookkeeping += sizeof *answer;
     answer->hash = reader_u32(in);
     uint8_t state = reader_u8(in);
     answer->refused = reader_u8(in) != 0;
@@ -90,7 +89,7 @@ bool answers_load(struct core *core, struct session *session, struct reader *in)
 
 uint64_t answers_cost(const struct session *session)
 {
-    return session->answers.live * sizeof(struct answer) + session->answer_bytes;
+    return idtable_cost(&session->answers) + session->answer_bytes;
 }
 
 void answers_check(const struct session *session)

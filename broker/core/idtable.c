@@ -14,7 +14,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 #define BITS 32
 
@@ -37,16 +36,50 @@ static void *record_at(const struct idtable *table, struct id_chunk *chunk, uint
     return chunk->records + (size_t)slot * table->record_size;
 }
 
-void idtable_init(struct idtable *table, uint32_t record_size)
+static struct id_chunk *chunk_of(const struct order_node *node)
 {
-    *table = (struct idtable){.record_size = record_size};
+    return node ? (struct id_chunk *)((uintptr_t)node - offsetof(struct id_chunk, node)) : NULL;
+}
+
+static int chunk_compare(const struct order_node *a, const struct order_node *b)
+{
+    uint64_t x = chunk_of(a)->number, y = chunk_of(b)->number;
+    return (x > y) - (x < y);
+}
+
+static uint64_t chunk_cost(const struct idtable *table)
+{
+    enum { CHUNK_COST = 256 }; /* bytes, nominal: beside its records */
+    return CHUNK_COST + (uint64_t)IDTABLE_CHUNK * table->record_size;
+}
+
+void idtable_init(struct idtable *table, uint32_t record_size, uint64_t *bytes)
+{
+    *table = (struct idtable){.record_size = record_size, .bytes = bytes};
+    order_init(&table->order, chunk_compare);
+}
+
+uint64_t idtable_cost(const struct idtable *table)
+{
+    return order_count(&table->order) * chunk_cost(table);
+}
+
+struct id_chunk *idtable_first_chunk(const struct idtable *table)
+{
+    return order_count(&table->order) > 0 ? chunk_of(order_first(&table->order)) : NULL;
+}
+
+struct id_chunk *idtable_next_chunk(const struct id_chunk *chunk)
+{
+    return chunk_of(order_next(&chunk->node));
 }
 
 static void chunk_drop(struct idtable *table, struct id_chunk *chunk)
 {
     STEWARD_ASSERT(!timer_armed(&chunk->timer));
     HASH_DELETE(hh, table->hash, chunk);
-    DL_DELETE(table->first, chunk);
+    order_remove(&table->order, &chunk->node);
+    *table->bytes -= chunk_cost(table);
     if (table->cached == chunk) {
         table->cached = NULL;
     }
@@ -55,9 +88,10 @@ static void chunk_drop(struct idtable *table, struct id_chunk *chunk)
 
 void idtable_fini(struct idtable *table)
 {
-    while (table->first) {
-        table->live -= table->first->live;
-        chunk_drop(table, table->first);
+    struct id_chunk *chunk;
+    while ((chunk = idtable_first_chunk(table)) != NULL) {
+        table->live -= chunk->live;
+        chunk_drop(table, chunk);
     }
     STEWARD_ASSERT(table->live == 0);
 }
@@ -75,24 +109,6 @@ static struct id_chunk *chunk_find(struct idtable *table, uint64_t number)
     return chunk;
 }
 
-/* Ids grow, so the place of a new chunk is nearly always the end. */
-static void chunk_insert(struct idtable *table, struct id_chunk *chunk)
-{
-    if (!table->first) {
-        DL_APPEND(table->first, chunk);
-        return;
-    }
-    struct id_chunk *after = table->first->prev; /* the last */
-    while (after->number > chunk->number) {
-        if (after == table->first) {
-            DL_PREPEND(table->first, chunk);
-            return;
-        }
-        after = after->prev;
-    }
-    DL_APPEND_ELEM(table->first, after, chunk);
-}
-
 static struct id_chunk *chunk_make(struct idtable *table, uint64_t number)
 {
     struct id_chunk *chunk = chunk_find(table, number);
@@ -104,7 +120,8 @@ static struct id_chunk *chunk_make(struct idtable *table, uint64_t number)
     memset(chunk, 0, sizeof *chunk);
     chunk->number = number;
     HASH_ADD_BYHASHVALUE(hh, table->hash, number, sizeof number, number_hash(number), chunk);
-    chunk_insert(table, chunk);
+    order_insert(&table->order, &chunk->node, number_hash(number));
+    *table->bytes += chunk_cost(table);
     table->cached = chunk;
     return chunk;
 }
@@ -204,11 +221,8 @@ static struct id_chunk *chunk_from(struct idtable *table, uint64_t number)
     if (chunk) {
         return chunk;
     }
-    chunk = table->first;
-    while (chunk && chunk->number < number) {
-        chunk = chunk->next;
-    }
-    return chunk;
+    struct id_chunk probe = {.number = number};
+    return chunk_of(order_after(&table->order, &probe.node));
 }
 
 bool idtable_next(struct idtable *table, uint64_t from, uint64_t *id)
@@ -222,7 +236,7 @@ bool idtable_next(struct idtable *table, uint64_t from, uint64_t *id)
             *id = chunk->number * IDTABLE_CHUNK + slot;
             return true;
         }
-        chunk = chunk->next;
+        chunk = idtable_next_chunk(chunk);
     }
     return false;
 }
@@ -230,15 +244,14 @@ bool idtable_next(struct idtable *table, uint64_t from, uint64_t *id)
 void idtable_check(const struct idtable *table)
 {
     uint64_t live = 0;
-    const struct id_chunk *previous = NULL;
-    for (const struct id_chunk *chunk = table->first; chunk; chunk = chunk->next) {
+    const struct id_chunk *chunk = idtable_first_chunk(table);
+    order_check(&table->order);
+    for (; chunk; chunk = idtable_next_chunk(chunk)) {
         uint32_t bits = 0;
         for (uint32_t i = 0; i < IDTABLE_CHUNK / BITS; i++) {
             bits += (uint32_t)__builtin_popcount(chunk->used[i]);
         }
         STEWARD_ASSERT(bits == chunk->live && bits > 0);
-        STEWARD_ASSERT(!previous || previous->number < chunk->number);
-        previous = chunk;
         live += bits;
     }
     STEWARD_ASSERT(live == table->live);

@@ -1,11 +1,13 @@
 /*
  * Fixed-size records under growing 64-bit ids: chunks of 256 ids, only chunks in use exist.
  * Get and remove are O(1); a chunk is freed with its last record, so one old id pins 256 records,
- * not everything that came after it. Chunks are visited in ascending order.
+ * not everything that came after it. Chunks are visited in ascending order, and the next one after
+ * a gap is found in O(log n). What the chunks cost, holes and all, is counted for the owner.
  */
 #ifndef BROKER_CORE_IDTABLE_H
 #define BROKER_CORE_IDTABLE_H
 
+#include "broker/core/order.h"
 #include "broker/core/timer.h"
 
 #include <uthash.h>
@@ -18,20 +20,27 @@ struct id_chunk {
     uint32_t used[IDTABLE_CHUNK / 32]; /* bitmap */
     struct timer timer;                /* free for the owner's use (leases) */
     void *owner;                       /* likewise */
-    struct id_chunk *prev, *next;      /* ascending */
+    struct order_node node;            /* ascending */
     UT_hash_handle hh;
     _Alignas(16) unsigned char records[]; /* IDTABLE_CHUNK * record_size */
 };
 
 struct idtable {
     struct id_chunk *hash;
-    struct id_chunk *first; /* utlist DL, ascending (ids are mostly added in order) */
+    struct order order; /* of chunks, by number */
     struct id_chunk *cached;
     uint32_t record_size; /* bytes */
     uint64_t live;
+    uint64_t *bytes; /* borrowed: the chunks' cost is part of it */
 };
 
-void idtable_init(struct idtable *table, uint32_t record_size);
+/* Adds what its chunks cost to *bytes, and takes it away again. */
+void idtable_init(struct idtable *table, uint32_t record_size, uint64_t *bytes);
+/* What it has added to *bytes: nominal, the same on every machine. */
+uint64_t idtable_cost(const struct idtable *table);
+/* The chunks, in ascending order; NULL: no more. */
+struct id_chunk *idtable_first_chunk(const struct idtable *table);
+struct id_chunk *idtable_next_chunk(const struct id_chunk *chunk);
 void idtable_fini(struct idtable *table); /* timers must be disarmed */
 /* The record of id, NULL if absent. */
 void *idtable_get(struct idtable *table, uint64_t id);

@@ -21,17 +21,18 @@ struct run {
     uint64_t deadline_ms;
 };
 
-/* Takes messages off the queue, as far as max and the consumer's credit in bytes reach. */
+/* Takes messages off the queue, as far as max and the consumer's credit in bytes reach; a get has as
+ * much credit as a consumer by default, so that no answer is larger than an outbox. */
 static void run_take(struct core *core, const struct lease_order *order, struct run *run)
 {
-    int64_t credit = order->consumer ? order->consumer->credit_bytes : INT64_MAX;
+    int64_t credit = order->consumer ? order->consumer->credit_bytes : LIMIT_CREDIT_BYTES;
     uint64_t max = queue_ready(order->queue);
     max = order->max < max ? order->max : max;
     while (run->count < max && credit > 0) {
         struct message *message = queue_pop(core, order->queue);
         run->messages[run->count++] = message;
         run->redelivered += message->deliveries > 0;
-        credit -= order->consumer ? (int64_t)message->size : 0;
+        credit -= (int64_t)message->size;
     }
     if (order->consumer) {
         order->consumer->credit_bytes = credit;
@@ -108,7 +109,6 @@ size_t lease_deliver(struct core *core, const struct lease_order *order, uint64_
     run_lease(core, order, &run);
     queue->leased += run.count;
     core->totals.leased += run.count;
-    core->bytes += run.count * sizeof(struct lease);
     QUEUE_COUNT(core, queue, delivered, run.count);
     QUEUE_COUNT(core, queue, redelivered, run.redelivered);
     return run.count;

@@ -30,7 +30,6 @@ struct message *lease_take(struct core *core, struct session *session, uint64_t 
     STEWARD_ASSERT(queue->leased > 0);
     queue->leased--;
     core->totals.leased--;
-    core->bytes -= sizeof(struct lease);
     return message;
 }
 
@@ -213,11 +212,11 @@ void leases_save(const struct session *session, struct buf *out)
 {
     uint64_t chunks = 0;
     const struct id_chunk *chunk;
-    for (chunk = session->leases.first; chunk; chunk = chunk->next) {
+    for (chunk = idtable_first_chunk(&session->leases); chunk; chunk = idtable_next_chunk(chunk)) {
         chunks++;
     }
     buf_u64(out, chunks);
-    for (chunk = session->leases.first; chunk; chunk = chunk->next) {
+    for (chunk = idtable_first_chunk(&session->leases); chunk; chunk = idtable_next_chunk(chunk)) {
         buf_u32(out, chunk->live);
         for (uint32_t slot = 0; slot < IDTABLE_CHUNK; slot++) {
             if (slot_used(chunk, slot)) {
@@ -294,7 +293,7 @@ bool leases_load(struct core *core, struct session *session, struct reader *in)
 void leases_check(const struct core *core, const struct session *session)
 {
     const struct id_chunk *chunk;
-    for (chunk = session->leases.first; chunk; chunk = chunk->next) {
+    for (chunk = idtable_first_chunk(&session->leases); chunk; chunk = idtable_next_chunk(chunk)) {
         STEWARD_ASSERT(timer_armed(&chunk->timer) && chunk->owner == session);
         STEWARD_ASSERT(chunk->timer.kind == TIMER_LEASES);
         for (uint32_t slot = 0; slot < IDTABLE_CHUNK; slot++) {

@@ -134,8 +134,8 @@ static void life_check(const struct core *core, const struct queue *queue)
 static void leased_check(const struct core *core, uint64_t *leased)
 {
     for (const struct session *session = core->sessions; session; session = session->hh.next) {
-        const struct id_chunk *chunk = session->leases.first;
-        for (; chunk; chunk = chunk->next) {
+        const struct id_chunk *chunk = idtable_first_chunk(&session->leases);
+        for (; chunk; chunk = idtable_next_chunk(chunk)) {
             const struct lease *leases = (const struct lease *)(const void *)chunk->records;
             for (uint32_t slot = 0; slot < IDTABLE_CHUNK; slot++) {
                 if ((chunk->used[slot / 32] >> (slot % 32)) & 1u) {

@@ -53,8 +53,8 @@ struct session *session_new(struct core *core, uint64_t id, struct slice host, s
     session->next_tag = 1;
     session->host = text_copy(host);
     session->program = text_copy(program);
-    idtable_init(&session->answers, sizeof(struct answer));
-    idtable_init(&session->leases, sizeof(struct lease));
+    idtable_init(&session->answers, sizeof(struct answer), &core->bookkeeping);
+    idtable_init(&session->leases, sizeof(struct lease), &core->bookkeeping);
     HASH_ADD_BYHASHVALUE(hh, core->sessions, id, sizeof session->id, id_hash(core, id), session);
     core->bookkeeping += session_cost(session);
     return session;

@@ -350,8 +350,8 @@ void sessions_check(const struct core *core)
         session_check(core, at);
         waiters += at->waiters_count;
         ending += at->ending;
-        bytes += session_cost(at) + answers_cost(at) + waiters_bookkeeping(at->waiters) +
-                 waiters_bookkeeping(at->consumers);
+        bytes += session_cost(at) + answers_cost(at) + idtable_cost(&at->leases) +
+                 waiters_bookkeeping(at->waiters) + waiters_bookkeeping(at->consumers);
     }
     STEWARD_ASSERT(waiters == core->waiters_count);
     STEWARD_ASSERT(bytes == core->bookkeeping);

@@ -314,8 +314,8 @@ struct core {
     uint64_t next_token; /* of locks and deliveries alike */
     struct timers timers;
     struct slab *slab;
-    uint64_t bytes;       /* of messages, queues, leases; core_bytes adds both */
-    uint64_t bookkeeping; /* of sessions, answers, waiters, locks, holders */
+    uint64_t bytes;       /* of messages and queues; core_bytes adds both */
+    uint64_t bookkeeping; /* of sessions, answers, leases, waiters, locks, holders */
     struct totals totals;
     struct session *sessions;
     struct queue *queues_hash; /* by name */

@@ -11,7 +11,8 @@ struct record {
 START_TEST(runs_and_holes)
 {
     struct idtable table;
-    idtable_init(&table, sizeof(struct record));
+    uint64_t bytes = 0;
+    idtable_init(&table, sizeof(struct record), &bytes);
     for (uint64_t id = 250; id < 800;) {
         uint64_t added;
         struct record *run = idtable_add_run(&table, id, 800 - id, &added);
@@ -48,9 +49,10 @@ END_TEST
 START_TEST(runs_end_at_holes_and_borders)
 {
     struct idtable table;
+    uint64_t bytes = 0;
     void *records;
     uint64_t added;
-    idtable_init(&table, sizeof(struct record));
+    idtable_init(&table, sizeof(struct record), &bytes);
     idtable_add_run(&table, 200, 100, &added);
     ck_assert_uint_eq(added, 56);
     idtable_add_run(&table, 256, 44, &added);
@@ -67,20 +69,24 @@ START_TEST(runs_end_at_holes_and_borders)
     idtable_check(&table);
     ck_assert_uint_eq(table.live, 51);
     idtable_fini(&table);
+    ck_assert_uint_eq(bytes, 0);
 }
 END_TEST
 
 START_TEST(chunks_leave_with_their_last_record)
 {
     struct idtable table;
+    uint64_t bytes = 0;
     struct id_chunk *chunk;
-    idtable_init(&table, 8);
+    idtable_init(&table, 8, &bytes);
     idtable_add(&table, 1, &chunk);
     ck_assert_uint_eq(chunk->number, 0);
     idtable_add(&table, 100000, NULL);
     idtable_add(&table, 5000, NULL); /* between: chunks stay in order */
     idtable_add(&table, UINT64_MAX, NULL);
     idtable_check(&table);
+    ck_assert_uint_ge(bytes, 4 * sizeof *chunk + 4 * IDTABLE_CHUNK * 8); /* holes and all */
+    ck_assert_uint_eq(bytes, idtable_cost(&table));
     uint64_t id;
     ck_assert(idtable_next(&table, 2, &id) && id == 5000);
     ck_assert(idtable_next(&table, 5001, &id) && id == 100000);
@@ -94,6 +100,7 @@ START_TEST(chunks_leave_with_their_last_record)
     idtable_remove(&table, 1);
     ck_assert_uint_eq(*(uint64_t *)idtable_add(&table, 1, NULL), 0);
     idtable_fini(&table);
+    ck_assert_uint_eq(bytes, 0);
 }
 END_TEST
 
