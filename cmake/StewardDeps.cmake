@@ -12,6 +12,18 @@ if(STW_TESTS)
   pkg_check_modules(CHECK IMPORTED_TARGET check>=0.15)
 endif()
 
+# libraft: guards of ours touch what it does not offer (broker/journal/consensus_library.c), so only versions that the
+# simulation has run against will do. Debian 12's own 0.15.0 loses committed entries.
+set(STW_RAFT_TRIED 0.22.1)
+pkg_check_modules(RAFT IMPORTED_TARGET raft)
+if(NOT RAFT_FOUND OR RAFT_VERSION VERSION_LESS 0.22.1)
+  message(FATAL_ERROR "libraft 0.22.1 or newer is needed, found: '${RAFT_VERSION}'. It is libraft-dev of Debian 13, and of "
+                      "bookworm-backports for Debian 12; './dev build' installs it.")
+elseif(NOT RAFT_VERSION IN_LIST STW_RAFT_TRIED)
+  message(FATAL_ERROR "libraft ${RAFT_VERSION} has not been tried (tried: ${STW_RAFT_TRIED}). docs/decisions/libraft.md "
+                      "says how to try it.")
+endif()
+
 # steward_find(NAME HEADER LIBRARY...): the same target for a library whose .pc file cannot be relied on.
 function(steward_find name header)
   if(TARGET PkgConfig::${name})

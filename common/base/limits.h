@@ -152,6 +152,9 @@
 /* milliseconds: a gap of the manager's own loop longer than this is a pause of the manager */
 #define LIMIT_CLOCK_GAP_MS 1000
 
+/* count: nodes of one cluster, spares included; more than seven voters were never tried */
+#define LIMIT_NODES 9
+
 /* port: the default TCP port */
 #define LIMIT_DEFAULT_PORT 5757
 
