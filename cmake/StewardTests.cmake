@@ -47,7 +47,7 @@ endfunction()
 # steward_test_labels(RESULT FILE): what a unit test is labelled: those that touch threads are run under tsan, too.
 function(steward_test_labels result file)
   set(labels unit)
-  file(STRINGS "${file}" threaded REGEX "#include *(<steward\\.h>|<pthread\\.h>|\"client/|\"broker/shell/)")
+  file(STRINGS "${file}" threaded REGEX "#include *(<steward\\.h>|<pthread\\.h>|\"client/|\"broker/shell/|\"broker/journal/log\\.h\")")
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
   if(threaded)
     list(APPEND labels tsan)

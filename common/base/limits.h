@@ -152,6 +152,36 @@
 /* milliseconds: a gap of the manager's own loop longer than this is a pause of the manager */
 #define LIMIT_CLOCK_GAP_MS 1000
 
+/* bytes: one segment of the log; smaller ones are changed often, larger ones are zeroed long */
+#define LIMIT_LOG_SEGMENT_BYTES (64ULL * 1024 * 1024)
+
+/* bytes: smallest segment of the log: for tests and small disks */
+#define LIMIT_LOG_SEGMENT_MIN_BYTES (64ULL * 1024)
+
+/* bytes: largest segment of the log: offsets in a record are 32 bits wide */
+#define LIMIT_LOG_SEGMENT_MAX_BYTES (1024ULL * 1024 * 1024)
+
+/* bytes: items gathered in one record; 64 KiB saturate a disk at a third of its rate */
+#define LIMIT_LOG_RECORD_BYTES (1024 * 1024)
+
+/* bytes: durable records kept in memory, for followers that are hardly behind */
+#define LIMIT_LOG_RECENT_BYTES (8 * 1024 * 1024)
+
+/* count: segments that stand ready by default: one to go on in, two for what makes room */
+#define LIMIT_LOG_POOL_SEGMENTS 3
+
+/* count: segments that puts may not touch by default, so that acks and snapshots still can */
+#define LIMIT_LOG_RESERVE_SEGMENTS 2
+
+/* count: ready segments beyond those wanted that a start leaves; more are given back to the disk */
+#define LIMIT_LOG_SPARE_SEGMENTS 8
+
+/* milliseconds: an idle log is sealed after this: it confirms the last record on disk */
+#define LIMIT_LOG_SEAL_MS 5
+
+/* milliseconds: a full disk is looked at again after this time */
+#define LIMIT_LOG_RETRY_MS 1000
+
 /* count: nodes of one cluster, spares included; more than seven voters were never tried */
 #define LIMIT_NODES 9
 
