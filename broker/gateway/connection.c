@@ -4,6 +4,7 @@
 #include "broker/core/hash.h"
 #include "common/base/alloc.h"
 #include "common/base/panic.h"
+#include "common/wire/canary.h"
 
 #include <stdlib.h>
 #include <utlist.h>
@@ -83,7 +84,7 @@ struct connection *connection_new(struct gateway *gateway, struct slice peer, in
 
 void connection_kill(struct gateway *gateway, struct connection *connection)
 {
-    if (!connection_live(connection)) {
+    if (!connection_live(connection) || (NET_CANARY(OLD_SERVED) && connection->link == NULL)) {
         return;
     }
     connection->state = CONNECTION_DEAD;

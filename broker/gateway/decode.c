@@ -32,9 +32,33 @@ struct slice decode_text(struct incoming *packet)
     return text;
 }
 
+/*
+ * Does it leave something behind that puts' own ceiling does not see: a waiter, a queue, a lock, a
+ * large answer? What takes away, and what an operator needs to find out why, does not.
+ */
+static bool makes_more(const struct command *command)
+{
+    switch (command->kind) {
+    case COMMAND_GET: return command->get.timeout_ms > 0;
+    case COMMAND_CONSUME:
+    case COMMAND_ACQUIRE:
+    case COMMAND_QUEUE_DECLARE:
+    case COMMAND_QUEUE_JOIN:
+    case COMMAND_QUEUE_PEEK:
+    case COMMAND_QUEUE_LIST:
+    case COMMAND_LOCK_LIST: return true;
+    default: return false;
+    }
+}
+
 void decode_submit(struct incoming *packet, struct command *command)
 {
     struct gateway *gateway = packet->gateway;
+    if (makes_more(command) && gateway_overfull(gateway)) {
+        struct id_range ids = {command->request, 1};
+        decode_refuse(packet, &ids, STW_EMEMORY, slice_of(NULL, 0));
+        return;
+    }
     command->session = packet->session;
     gateway->host.submit(gateway->host.context, command);
 }

@@ -268,7 +268,7 @@ static void encode_news(struct gateway *gateway, struct connection *connection,
     wire_write_uint(out, wire_code(effect->code));
 }
 
-/* The reason is text of ours, or an operator's doing: it goes to log and client. */
+/* The reason is text of ours, or an operator's doing: the client is told, the shell logs it. */
 static void session_ended(struct gateway *gateway, const struct effect *effect)
 {
     struct link *link = link_find(gateway, effect->session);
@@ -277,20 +277,8 @@ static void session_ended(struct gateway *gateway, const struct effect *effect)
                    (int)(effect->text.size < 200 ? effect->text.size : 200),
                    effect->text.size > 0 ? (const char *)effect->text.data : "");
     if (link) {
-        report_session(gateway, 'i', "session_ended", effect->session, reason);
         link_ended(gateway, link, reason);
     }
-}
-
-static void notice(struct gateway *gateway, const struct effect *effect)
-{
-    char line[LIMIT_NAME_BYTES + 100];
-    size_t size = effect->text.size < sizeof line ? effect->text.size : sizeof line - 1;
-    if (size > 0) {
-        memcpy(line, effect->text.data, size);
-    }
-    line[size] = '\0';
-    report_limited(gateway, 'i', "notice", line);
 }
 
 void encode_effect(struct gateway *gateway, const struct effect *effect)
@@ -299,7 +287,7 @@ void encode_effect(struct gateway *gateway, const struct effect *effect)
     case EFFECT_SESSION_OPENED: hello_opened(gateway, effect); return;
     case EFFECT_SESSION_REFUSED: hello_refused(gateway, effect); return;
     case EFFECT_SESSION_ENDED: session_ended(gateway, effect); return;
-    case EFFECT_NOTICE: notice(gateway, effect); return;
+    case EFFECT_NOTICE: return; /* for the shell's log */
     default: break;
     }
     struct link *link = link_find(gateway, effect->session);

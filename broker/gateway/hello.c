@@ -121,6 +121,9 @@ void hello_receive(struct incoming *packet, struct slice peer, int descriptor)
     if (code == 0 && gateway->draining) {
         code = STW_EDRAINING;
     }
+    if (code == 0 && !info.resume && gateway_overfull(gateway)) {
+        code = STW_EMEMORY;
+    }
     if (code == 0 && gateway->counters.connections >= gateway->options.connections_max) {
         code = STW_ELIMIT;
     }

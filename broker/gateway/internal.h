@@ -131,6 +131,13 @@ struct gateway {
     char server[LIMIT_INFO_BYTES + 1];
 };
 
+/* Far above the ceiling: puts cannot be what grows, so whatever makes something new is refused. */
+static inline bool gateway_overfull(const struct gateway *gateway)
+{
+    uint64_t most = gateway->options.memory_max;
+    return core_bytes(gateway->core) > most + most / 4;
+}
+
 /* A packet while it is read. */
 struct incoming {
     struct gateway *gateway;
@@ -146,9 +153,6 @@ struct incoming {
 /* ---- report.c ------------------------------------------------------------------------------- */
 /* A line about a peer's doing: at most a few a second in all, the rest is counted. */
 void report_limited(struct gateway *gateway, char level, const char *event, const char *detail);
-/* "session=N" and a static reason. */
-void report_session(struct gateway *gateway, char level, const char *event, uint64_t session,
-                    const char *reason);
 
 /* ---- connection.c --------------------------------------------------------------------------- */
 struct connection *connection_find(struct gateway *gateway, struct slice peer);

@@ -93,7 +93,11 @@ void link_timer(struct gateway *gateway, struct link *link)
     uint64_t due =
         link->connection ? link->heard_ms + link->ttl_ms : link->gone_ms + link->grace_ms;
     if (link->ending) {
-        due = gateway->now_ms + LIMIT_SESSION_TTL_MS; /* the journal has it: look again later */
+        if (link->submitted) { /* and still there: the journal must have lost it */
+            link->submitted = false;
+            DL_APPEND2(gateway->endings, link, ending_prev, ending_next);
+        }
+        due = gateway->now_ms + LIMIT_SESSION_TTL_MS;
     } else if (due <= gateway->now_ms) {
         link_end(gateway, link, link->connection ? "silence" : "the connection was lost");
         due = gateway->now_ms + LIMIT_SESSION_TTL_MS;

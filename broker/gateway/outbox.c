@@ -9,6 +9,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/panic.h"
+#include "common/wire/canary.h"
 
 #include <stdlib.h>
 #include <utlist.h>
@@ -105,6 +106,10 @@ void outbox_receipt(struct gateway *gateway, struct connection *connection, uint
         struct id_range *last = &packet->receipts[packet->receipts_count - 1];
         if (last->first + last->count == first) {
             last->count += count;
+            return;
+        }
+        if (NET_CANARY(RECEIPT_WIDE) && last->first + last->count + 1 == first) {
+            last->count += count + 1;
             return;
         }
     }

@@ -32,11 +32,3 @@ void report_limited(struct gateway *gateway, char level, const char *event, cons
     }
     gateway->host.log(gateway->host.context, level, event, detail);
 }
-
-void report_session(struct gateway *gateway, char level, const char *event, uint64_t session,
-                    const char *reason)
-{
-    char line[LINE_BYTES];
-    (void)snprintf(line, sizeof line, "session=%" PRIu64 " reason=\"%s\"", session, reason);
-    report_limited(gateway, level, event, line);
-}

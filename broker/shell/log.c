@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -177,6 +179,10 @@ void log_begin(struct log_line *line, struct log *log, enum log_level level, con
     if (suppressed > 0) {
         log_number(line, "suppressed", suppressed);
     }
+    line->told = log->dropped;
+    if (line->told > 0) {
+        log_number(line, "dropped", line->told);
+    }
 }
 
 void log_slice(struct log_line *line, const char *key, struct slice value)
@@ -212,6 +218,32 @@ void log_pairs(struct log_line *line, const char *pairs)
     }
 }
 
+/*
+ * Would a write return at once? A reader that stopped must not stop the manager. Asked instead of
+ * O_NONBLOCK, which others who share the descriptor would get, too. A pipe that says yes has room
+ * for PIPE_BUF bytes, and a line is no longer.
+ */
+static bool takes_more(int descriptor)
+{
+    struct pollfd ready = {.fd = descriptor, .events = POLLOUT};
+    return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0;
+}
+
+/* false: the line, or the end of it, is lost. */
+static bool write_line(const struct log_line *line)
+{
+    _Static_assert(LOG_LINE_BYTES <= PIPE_BUF, "a line is written whole, or not at all");
+    size_t done = 0;
+    while (done < line->size && takes_more(line->log->descriptor)) {
+        ssize_t rc = write(line->log->descriptor, line->text + done, line->size - done);
+        if (rc < 0 && errno != EINTR) {
+            break; /* nobody to tell: the log itself is gone */
+        }
+        done += rc > 0 ? (size_t)rc : 0;
+    }
+    return done == line->size;
+}
+
 void log_end(struct log_line *line)
 {
     if (line->log == NULL) {
@@ -222,13 +254,10 @@ void log_end(struct log_line *line)
         line->size += 3;
     }
     line->text[line->size++] = '\n';
-    size_t done = 0;
-    while (done < line->size) {
-        ssize_t rc = write(line->log->descriptor, line->text + done, line->size - done);
-        if (rc < 0 && errno != EINTR) {
-            break; /* nobody to tell: the log itself is gone */
-        }
-        done += rc > 0 ? (size_t)rc : 0;
+    if (write_line(line)) {
+        line->log->dropped -= line->told;
+    } else {
+        line->log->dropped++;
     }
     line->log = NULL;
 }

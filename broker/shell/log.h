@@ -38,6 +38,7 @@ struct log_rate {
 struct log {
     int descriptor;
     enum log_level level;
+    uint64_t dropped; /* lines that nobody took */
     struct log_rate rates[LOG_EVENTS];
 };
 
@@ -45,7 +46,8 @@ struct log {
 struct log_line {
     struct log *log; /* NULL: the line is not wanted; everything else does nothing */
     size_t size;
-    bool cut; /* something did not fit: nothing more is added */
+    uint64_t told; /* dropped lines that this one speaks of */
+    bool cut;      /* something did not fit: nothing more is added */
     char text[LOG_LINE_BYTES];
 };
 

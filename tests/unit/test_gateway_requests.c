@@ -118,6 +118,31 @@ START_TEST(memory_has_a_ceiling)
 }
 END_TEST
 
+/* One body takes it far above: nothing new is made, what takes away goes on. */
+START_TEST(far_above_the_ceiling_only_less_is_allowed)
+{
+    static const char full[] = "14, \"EMEMORY\", \"the manager's memory ceiling is reached\"";
+    struct gateway_options options;
+    gateway_options_default(&options);
+    options.memory_max = 100000;
+    rig_free(rig);
+    rig = rig_new(&options);
+    rig_hello(rig, "a");
+    char *body = calloc(1, 200001);
+    memset(body, 'x', 200000);
+    rig_receive(rig, "a", "[2, 1] [16, 1, \"q\", nil, [nil]]", body);
+    ck_assert_str_eq(rig_take(rig, "a"), "[2, 2] [131, 1, 1]");
+    char wanted[200];
+    (void)snprintf(wanted, sizeof wanted, "[3, 3] [132, 2, 1, %s]", full);
+    EXCHANGE("a", "[3, 2] [18, 2, [\"q\"], 1, nil, nil, false]", wanted);
+    (void)snprintf(wanted, sizeof wanted, "[4, 4] [132, 3, 1, %s]", full);
+    EXCHANGE("a", "[4, 3] [19, 3, [\"q\"], 9, 9, nil]", wanted);
+    EXCHANGE("a", "[5, 4] [51, 4, \"q\"]", "[5, 5] [133, 4, 1]");
+    EXCHANGE("a", "[6, 5] [19, 5, [\"q\"], 9, 9, nil]", "[6, 6] [131, 5, 1]");
+    free(body);
+}
+END_TEST
+
 START_TEST(large_bodies_travel_as_second_frame)
 {
     rig_hello(rig, "a");
@@ -229,6 +254,7 @@ static void add_requests(Suite *suite)
     tcase_add_test(tcase, options_travel_with_the_message);
     tcase_add_test(tcase, bodies_beyond_the_limit_are_refused_alone);
     tcase_add_test(tcase, memory_has_a_ceiling);
+    tcase_add_test(tcase, far_above_the_ceiling_only_less_is_allowed);
     tcase_add_test(tcase, large_bodies_travel_as_second_frame);
     tcase_add_test(tcase, a_large_answer_is_cut_into_packets);
     tcase_add_test(tcase, stat_has_the_gateways_row);
