@@ -167,6 +167,8 @@ class Case(unittest.TestCase):
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="stw-", dir=self.class_directory)
         self.clients, self.processes = [], []
+        if self.class_manager and not self.class_manager.running():
+            self.fail("an earlier test ended the manager")
         self.manager = self.class_manager or Manager(self.directory, *self.options).ready()
         self.addCleanup(self.clean)
 
