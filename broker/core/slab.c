@@ -3,8 +3,8 @@
  *
  * A page is aligned to its size, so the page of a record is found by masking its address. A page
  * whose records are all free goes back to its region, and any class may take it next. A region
- * whose pages are all free goes back to malloc, but one is kept, so that a queue that fills and
- * drains at a region's edge does not call malloc each time.
+ * whose pages are all free goes back to malloc, but some are kept, so that a queue that fills and
+ * drains does not call malloc, and touch fresh pages, each time.
  *
  * To change the classes edit CLASS_BYTES; to change the page edit PAGE_BYTES (a power of two).
  */
@@ -35,6 +35,7 @@
 #define CLASS_BYTES  16
 #define PAGE_BYTES   (64 * 1024)
 #define REGION_PAGES 31 /* a region is about 2 MiB: its pages and the slack to align them */
+#define IDLE_REGIONS 8  /* kept: about 16 MiB */
 #define REGION_BYTES ((size_t)(REGION_PAGES + 1) * PAGE_BYTES + sizeof(struct region))
 #define CLASSES      ((LIMIT_BODY_SLAB_BYTES + 64) / CLASS_BYTES + 1)
 
@@ -133,7 +134,7 @@ static void page_return(struct slab *slab, struct page *page)
     if (--region->used > 0) {
         return;
     }
-    if (slab->idle_regions > 0) {
+    if (slab->idle_regions >= IDLE_REGIONS) {
         DL_DELETE(slab->regions, region);
         ASAN_UNPOISON_MEMORY_REGION(region, REGION_BYTES);
         free(region);

@@ -20,9 +20,10 @@
 
 /*
  * bytes: packets of up to 1 MiB come and go thousands of times a second. Below these, glibc maps
- * and unmaps, or trims the heap, for each of them, and the kernel zeroes the pages anew.
+ * and unmaps, or trims the heap, for each of them, and the kernel zeroes the pages anew. The core's
+ * regions of messages are a little larger than 2 MiB: they go back to the system one by one.
  */
-#define SYSTEM_MMAP_THRESHOLD_BYTES (8 * 1024 * 1024)
+#define SYSTEM_MMAP_THRESHOLD_BYTES (2 * 1024 * 1024)
 #define SYSTEM_TRIM_THRESHOLD_BYTES (64 * 1024 * 1024)
 
 void system_random(void *out, size_t size)
