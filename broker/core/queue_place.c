@@ -62,6 +62,7 @@ void queue_place(struct core *core, struct queue *queue, struct message *message
 {
     struct message_ext *ext = message->ext;
     queue->ready_bytes += message->size;
+    queue->drain_told = false;
     if (!ext) {
         STEWARD_ASSERT(message->priority == 0 && message->deliveries == 0);
         fifo_push(&queue->plain, message);

@@ -204,17 +204,19 @@ static bool waits_on_drained(const struct waiter *waiter)
     return true;
 }
 
-static void end_drained(struct core *core, struct wait_link *list)
+/* false: no work is left before the end of the list. */
+static bool end_drained(struct core *core, struct wait_link *list)
 {
     struct wait_link *link, *next;
     DL_FOREACH_SAFE (list, link, next) {
         if (core->work == 0) {
-            return;
+            return false;
         }
         if (waits_on_drained(link->waiter)) {
             end_waiter(core, link->waiter, STW_ESHUTDOWN);
         }
     }
+    return true;
 }
 
 static void pump_shut(struct core *core, struct queue *queue)
@@ -222,9 +224,10 @@ static void pump_shut(struct core *core, struct queue *queue)
     while (core->work > 0 && queue->putters) {
         end_waiter(core, queue->putters->waiter, STW_ESHUTDOWN);
     }
-    if (queue_drained(queue)) {
-        end_drained(core, queue->getters);
-        end_drained(core, queue->parked);
+    /* Who waits on other queues, too, stays; looking at each of them again and again would be slow.
+     * Of a waiter's queues the last to be drained finds it. */
+    if (queue_drained(queue) && !queue->drain_told) {
+        queue->drain_told = end_drained(core, queue->getters) && end_drained(core, queue->parked);
     }
 }
 
@@ -246,7 +249,7 @@ static bool work_left(const struct queue *queue)
     if (queue->deleted) {
         return waited || queue->putters || queue->joiners;
     }
-    return queue->putters || (waited && queue_drained(queue)) ||
+    return queue->putters || (waited && queue_drained(queue) && !queue->drain_told) ||
            (queue->getters && queue_deliverable(queue)) || (queue->joiners && join_over(queue));
 }
 

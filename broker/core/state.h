@@ -140,6 +140,7 @@ struct queue {
     bool paused;
     bool deleted;          /* out of the name tables; lives until nothing refers to it */
     bool pumping;          /* in core->pumps */
+    bool drain_told;       /* a cache: since it is drained, all waiters were looked at once */
     bool dead_target;      /* was ever used as a dead-letter queue */
     struct queue *pump_prev, *pump_next;
     struct queue_settings settings;
