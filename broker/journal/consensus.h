@@ -117,8 +117,8 @@ const char *consensus_result_text(enum consensus_result result);
 /* A node that has not started. Copies the options. */
 struct consensus *consensus_new(const struct consensus_options *options);
 
-/* Once, before anything else. Borrows `disk`. NULL, or a sentence that says what is impossible about
- * it: then nothing was started. */
+/* Once, before anything else. Borrows `disk`. NULL, or a sentence that says what is impossible
+ * about it: then nothing was started. */
 const char *consensus_start(struct consensus *consensus, uint64_t now,
                             const struct consensus_disk *disk);
 

@@ -112,8 +112,8 @@ static void output_install(struct consensus *c, const struct raft_update *update
     emit(c, &output);
 }
 
-/* Keeps a change, and what follows it, from leaving before it is durable here: a leader that lost it
- * in a crash would be outside the configuration that the others go by. */
+/* Keeps a change, and what follows it, from leaving before it is durable here: a leader that lost
+ * it in a crash would be outside the configuration that the others go by. */
 static void hold_change(struct consensus *c, struct peer_message *message)
 {
     uint64_t change = c->raft.configuration_uncommitted_index;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Simulation A in full: at least 1,000 seeds and 1,000,000 commands, the same with tight limits,
-# then every canary.
+# then every canary; then the consensus adapter alone, 30,000 seeds and its canaries.
 # usage: run.sh [--build DIR] [--seeds N] [--steps N]
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -20,3 +20,5 @@ done
 "$build/tests/sim_core" --seeds "$seeds" --steps "$steps"
 "$build/tests/sim_core_tight" --seeds "$seeds" --steps "$steps"
 "$build/tests/sim_core_canary" --canaries --seeds 250 --steps "$steps"
+"$build/tests/sim_consensus" --seeds 30000
+"$build/tests/sim_consensus_canary" --canaries --seeds 6000
