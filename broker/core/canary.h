@@ -25,7 +25,8 @@
     X(EARLY_JOIN, "join ends while a message is still leased")                                     \
     X(CANCEL_KEEPS_LOCK, "a cancelled acquire keeps the lock it was granted")                      \
     X(PAUSE_IGNORED, "a paused queue delivers")                                                    \
-    X(TTL_IGNORED, "a message outlives its time-to-live")
+    X(TTL_IGNORED, "a message outlives its time-to-live")                                          \
+    X(DETACHED_SERVED, "who waits for a detached session is still served")
 
 enum canary {
     CANARY_NONE = 0,

@@ -46,6 +46,7 @@ static const char *const names[COMMAND_KIND_END] = {
     [COMMAND_SESSION_KILL] = "SESSION_KILL",
     [COMMAND_STAT] = "STAT",
     [COMMAND_REFUSE] = "REFUSE",
+    [COMMAND_SESSION_DETACH] = "SESSION_DETACH",
 };
 
 uint64_t command_requests(const struct command *command)
@@ -58,6 +59,7 @@ uint64_t command_requests(const struct command *command)
     case COMMAND_SESSION_OPEN:
     case COMMAND_SESSION_RESUME:
     case COMMAND_SESSION_END:
+    case COMMAND_SESSION_DETACH:
     case COMMAND_SEEN:
     case COMMAND_HANDED:
     case COMMAND_CREDIT: return 0;

@@ -26,7 +26,7 @@ enum command_kind {
     COMMAND_CLOCK_GAP,     /* gap_ms: as LEADER_START, after the process itself was stopped */
     COMMAND_SESSION_OPEN,  /* open: effect SESSION_OPENED */
     COMMAND_SESSION_RESUME, /* resume: effect SESSION_OPENED (resumed) or SESSION_REFUSED, then the
-                               streamed deliveries after last_tag again */
+                               streamed deliveries after last_tag again; who waits is served again */
     COMMAND_SESSION_END,   /* session; reason in text: everything it owns is given back */
     /* a session's, without answer: request = 0 */
     COMMAND_SEEN,   /* ranges: the client has these answers; they are forgotten */
@@ -71,6 +71,10 @@ enum command_kind {
                                the new ids are answered with its code, stored like every answer; old
                                ids as always, and neither way is content compared: a request sent
                                again may be refused now and may have been applied then */
+    /* the manager's own, though its session is given: request = 0 */
+    COMMAND_SESSION_DETACH, /* reference: the connection that this OPEN or RESUME was for is gone;
+                               until a RESUME nobody who waits for the session gets, puts or locks.
+                               Ignored when the session has been resumed since */
     COMMAND_KIND_END
 };
 
@@ -252,6 +256,7 @@ struct command {
         struct slice text; /* SESSION_END: reason for people */
         struct cmd_seen seen;
         uint64_t tag;      /* HANDED */
+        uint64_t reference; /* SESSION_DETACH */
         struct cmd_credit credit;
         struct cmd_put put;
         struct cmd_get get;

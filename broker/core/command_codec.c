@@ -160,10 +160,11 @@ static void decode_text(struct reader *in, struct arrays *arrays, struct command
     command->text = reader_slice(in);
 }
 
-/* CLOCK_GAP's gap_ms, HANDED's tag and every target share the union's one u64. */
+/* CLOCK_GAP's gap_ms, HANDED's tag, DETACH's reference and every target: the union's one u64. */
 _Static_assert(offsetof(struct command, gap_ms) == offsetof(struct command, target) &&
-                   offsetof(struct command, tag) == offsetof(struct command, target),
-               "encode_number covers all three");
+                   offsetof(struct command, tag) == offsetof(struct command, target) &&
+                   offsetof(struct command, reference) == offsetof(struct command, target),
+               "encode_number covers all four");
 
 static void encode_number(struct buf *out, const struct command *command)
 {
@@ -542,6 +543,7 @@ static const struct {
     [COMMAND_SESSION_KILL] = {encode_number, decode_number},
     [COMMAND_STAT] = {encode_none, decode_none},
     [COMMAND_REFUSE] = {encode_refuse, decode_refuse},
+    [COMMAND_SESSION_DETACH] = {encode_number, decode_number},
 };
 
 static bool kind_known(uint8_t kind)

@@ -30,6 +30,7 @@ struct core *core_new(void)
     struct core *core = mem_zalloc(1, sizeof *core);
     core->next_session = 1;
     core->next_token = 1;
+    core->next_turn = 1;
     order_init(&core->lock_names, lock_compare);
     queues_init(core);
     return core;
@@ -182,6 +183,9 @@ static bool apply_own(struct core *core, const struct command *command)
     case COMMAND_SESSION_OPEN: session_apply_open(core, &command->open); return true;
     case COMMAND_SESSION_RESUME: session_apply_resume(core, &command->resume); return true;
     case COMMAND_SESSION_END: apply_session_end(core, command); return true;
+    case COMMAND_SESSION_DETACH:
+        session_apply_detach(core, command->session, command->reference);
+        return true;
     default: return false;
     }
 }

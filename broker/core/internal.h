@@ -106,12 +106,25 @@ void waiter_save(const struct waiter *waiter, struct buf *out);
 bool waiter_load(struct core *core, struct session *session, struct reader *in);
 /* May one more wait? STW_OK or STW_ELIMIT. */
 int waiter_check(const struct core *core, const struct session *session, uint64_t count);
-/* Appends link number `link` to the object's list and counts it there by the waiter's kind
- * (getters_count, consumers_count for CONSUME alone, putters_count, joiners_count; lock:
- * waiters_count). A CONSUME counts in both getters_count and consumers_count; a parked one
+/* Appends link number `link` to the object's list, with a new turn, and counts it there by the
+ * waiter's kind (getters_count, consumers_count for CONSUME alone, putters_count, joiners_count;
+ * lock: waiters_count). A CONSUME counts in both getters_count and consumers_count; a parked one
  * (waiter->parked, set before its links are made) is in queue->parked and counts in
  * consumers_count alone. */
-void waiter_link(struct waiter *waiter, uint32_t link, struct wait_link **list, void *object);
+void waiter_link(struct core *core, struct waiter *waiter, uint32_t link, void *object);
+/* The same for a snapshot's link, which has its turn. False: it cannot be there. */
+bool waiter_link_load(struct core *core, struct waiter *waiter, uint32_t link,
+                      const struct wait_link *saved);
+/* Is this one to be passed over, because its session is detached? */
+bool waiter_asleep(const struct waiter *waiter);
+/* Sets the link aside, out of the line; the counts stay. Whoever meets a waiter that is asleep at
+ * the head of a line parks it so: detaching costs nothing for a line that nobody serves. */
+void waiter_park(struct wait_link *link);
+/* The session is detached: putters behind its own may have room now. */
+void waiters_detach(struct core *core, struct session *session);
+/* The session is attached again: its parked links go back to their places, and who may have to be
+ * served now is marked. */
+void waiters_attach(struct core *core, struct session *session);
 /* Takes one link out again and counts down; the link's object is NULL afterwards. */
 void waiter_unlink(struct waiter *waiter, uint32_t link);
 /* Unlinks from every object and from the session, disarms, frees what it owns, frees it.
@@ -257,6 +270,8 @@ void session_free(struct core *core, struct session *session);
 uint64_t session_cost(const struct session *session);
 void session_apply_open(struct core *core, const struct cmd_open *open);
 void session_apply_resume(struct core *core, const struct cmd_resume *resume);
+/* Its connection is gone; ignored when it has a newer one. */
+void session_apply_detach(struct core *core, uint64_t id, uint64_t reference);
 /* Marks it ending: gone for its client at once, its things go back in slices. */
 void session_end(struct core *core, struct session *session, struct slice reason);
 /* One slice of the sessions that are ending; false when there is none. */

@@ -54,7 +54,7 @@ struct lock *lock_new(struct core *core, struct slice name)
 
 void lock_free(struct core *core, struct lock *lock)
 {
-    STEWARD_ASSERT(!lock->holders && !lock->waiters);
+    STEWARD_ASSERT(!lock->holders && !lock->waiters && !lock->parked);
     timer_disarm(&core->timers, &lock->idle_timer);
     if (lock->pumping) {
         DL_DELETE2(core->lock_pumps, lock, pump_prev, pump_next);
@@ -114,7 +114,7 @@ void holder_free(struct core *core, struct holder *holder)
 
 static bool lock_idle(const struct lock *lock)
 {
-    return !lock->holders && !lock->waiters && !lock->pumping;
+    return !lock->holders && !lock->waiters && !lock->parked && !lock->pumping;
 }
 
 static void lock_settle(struct core *core, struct lock *lock)
@@ -155,7 +155,7 @@ void lock_pump_later(struct core *core, struct lock *lock)
     }
 }
 
-/* Takes one step: breaks a holder, or serves a waiter. False when there is nothing to do. */
+/* Takes one step: breaks a holder, serves a waiter or sets it aside. False when there is nothing to do. */
 static bool lock_step(struct core *core, struct lock *lock)
 {
     struct holder *first = lock->holders;
@@ -169,8 +169,13 @@ static bool lock_step(struct core *core, struct lock *lock)
     if (!lock->waiters || lock->holders_count >= lock->permits) {
         return false;
     }
-    struct waiter *waiter = CANARY(LOCK_LIFO) ? lock->waiters->prev->waiter : lock->waiters->waiter;
+    struct wait_link *link = CANARY(LOCK_LIFO) ? lock->waiters->prev : lock->waiters;
+    struct waiter *waiter = link->waiter;
     struct session *session = waiter->session;
+    if (!session->ending && waiter_asleep(waiter)) {
+        waiter_park(link);
+        return true;
+    }
     if (!session->ending) {
         struct holder *holder = lock_grant(core, lock, session, waiter->owner, waiter->lease_ms);
         answer_grant(core, session, waiter->request, holder);
@@ -335,7 +340,7 @@ static void acquire_wait(struct core *core, struct session *session, uint64_t re
     waiter->owner = acquire->owner;
     waiter->reentrant = acquire->reentrant;
     waiter->lease_ms = acquire->lease_ms;
-    waiter_link(waiter, 0, &lock->waiters, lock);
+    waiter_link(core, waiter, 0, lock);
     answer_wait(core, session, request, waiter);
 }
 

@@ -61,6 +61,14 @@ static void waiter_row(const struct core *core, const struct waiter *waiter, str
     person_fields(waiter->session, out);
 }
 
+static void waiter_rows(const struct core *core, const struct wait_link *list, struct buf *out)
+{
+    for (const struct wait_link *at = list; at && out->size + ROW_ROOM <= LIMIT_RESULT_BYTES;
+         at = at->next) {
+        waiter_row(core, at->waiter, out);
+    }
+}
+
 /* As many rows as a result may have; the first row's counts tell whether that was all. */
 static void lock_show(struct core *core, struct session *session, uint64_t request,
                       const struct lock *lock)
@@ -73,10 +81,8 @@ static void lock_show(struct core *core, struct session *session, uint64_t reque
             holder_row(core, at, &out);
         }
     }
-    for (const struct wait_link *at = lock->waiters;
-         at && out.size + ROW_ROOM <= LIMIT_RESULT_BYTES; at = at->next) {
-        waiter_row(core, at->waiter, &out);
-    }
+    waiter_rows(core, lock->waiters, &out);
+    waiter_rows(core, lock->parked, &out);
     answer_fields(core, session, request, buf_view(&out));
     buf_fini(&out);
 }

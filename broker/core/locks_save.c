@@ -26,6 +26,20 @@ static void timer_save(const struct timer *timer, struct buf *out)
     }
 }
 
+static void waiters_save(const struct wait_link *list, struct buf *out)
+{
+    uint64_t count = 0;
+    for (const struct wait_link *at = list; at; at = at->next) {
+        count++;
+    }
+    buf_u64(out, count);
+    for (const struct wait_link *at = list; at; at = at->next) {
+        buf_u64(out, at->waiter->session->id);
+        buf_u64(out, at->waiter->request);
+        buf_u64(out, at->turn);
+    }
+}
+
 static void lock_save(const struct lock *lock, struct buf *out)
 {
     buf_slice(out, name_slice(&lock->name));
@@ -37,11 +51,8 @@ static void lock_save(const struct lock *lock, struct buf *out)
     buf_u64(out, lock->broken);
     buf_u64(out, lock->created_ms);
     timer_save(&lock->idle_timer, out);
-    buf_u64(out, lock->waiters_count);
-    for (const struct wait_link *at = lock->waiters; at; at = at->next) {
-        buf_u64(out, at->waiter->session->id);
-        buf_u64(out, at->waiter->request);
-    }
+    waiters_save(lock->waiters, out);
+    waiters_save(lock->parked, out);
 }
 
 static void holder_save(const struct holder *holder, struct buf *out)
@@ -109,17 +120,17 @@ static struct waiter *acquire_of(struct core *core, uint64_t id, uint64_t reques
     return NULL;
 }
 
-static bool lock_waiters_load(struct core *core, struct lock *lock, struct reader *in)
+static bool lock_waiters_load(struct core *core, struct lock *lock, struct reader *in, bool parked)
 {
     uint64_t count = reader_u64(in);
     for (uint64_t i = 0; i < count; i++) {
         uint64_t id = reader_u64(in);
         uint64_t request = reader_u64(in);
+        struct wait_link saved = {.object = lock, .turn = reader_u64(in), .parked = parked};
         struct waiter *waiter = in->failed ? NULL : acquire_of(core, id, request);
-        if (!waiter || waiter->links_count != 1 || waiter->links[0].linked) {
+        if (!waiter || waiter->links_count != 1 || !waiter_link_load(core, waiter, 0, &saved)) {
             return false;
         }
-        waiter_link(waiter, 0, &lock->waiters, lock);
     }
     return !in->failed;
 }
@@ -144,7 +155,7 @@ static bool lock_load(struct core *core, struct reader *in)
     lock->broken = reader_u64(in);
     lock->created_ms = reader_u64(in);
     timer_load(core, &lock->idle_timer, in);
-    return lock_waiters_load(core, lock, in);
+    return lock_waiters_load(core, lock, in, false) && lock_waiters_load(core, lock, in, true);
 }
 
 static bool holder_load(struct core *core, struct reader *in, uint64_t *previous)
@@ -195,6 +206,20 @@ bool locks_load(struct core *core, struct reader *in)
 
 /* ---- check ---------------------------------------------------------------------------------- */
 
+/* How many links there are. */
+static uint64_t waiters_check(const struct lock *lock, const struct wait_link *list, bool parked)
+{
+    uint64_t count = 0, turn = 0;
+    for (const struct wait_link *at = list; at; at = at->next) {
+        STEWARD_ASSERT(at->linked && at->object == lock && at->waiter->kind == WAIT_ACQUIRE);
+        STEWARD_ASSERT(at->parked == parked && (parked || at->turn > turn));
+        STEWARD_ASSERT(!parked || at->waiter->session->detached);
+        turn = at->turn;
+        count++;
+    }
+    return count;
+}
+
 static uint64_t lock_check(const struct core *core, const struct lock *lock)
 {
     STEWARD_ASSERT(lock_find(core, name_slice(&lock->name)) == lock);
@@ -211,15 +236,12 @@ static uint64_t lock_check(const struct core *core, const struct lock *lock)
         holders++;
     }
     STEWARD_ASSERT(holders == lock->holders_count && holders <= lock->permits);
-    uint64_t waiters = 0;
-    for (const struct wait_link *at = lock->waiters; at; at = at->next) {
-        STEWARD_ASSERT(at->linked && at->object == lock && at->waiter->kind == WAIT_ACQUIRE);
-        waiters++;
-    }
-    STEWARD_ASSERT(waiters == lock->waiters_count);
+    uint64_t waiters = waiters_check(lock, lock->waiters, false);
+    uint64_t parked = waiters_check(lock, lock->parked, true);
+    STEWARD_ASSERT(waiters + parked == lock->waiters_count);
     /* Nobody waits for a permit that is free, unless the pump still has to come by. */
     STEWARD_ASSERT(waiters == 0 || holders == lock->permits || lock->pumping);
-    bool idle = holders == 0 && waiters == 0 && !lock->pumping;
+    bool idle = holders == 0 && waiters + parked == 0 && !lock->pumping;
     STEWARD_ASSERT(!idle || timer_armed(&lock->idle_timer));
     return holders;
 }

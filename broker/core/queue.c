@@ -115,7 +115,8 @@ void queue_unname(struct core *core, struct queue *queue)
 
 static bool queue_waited(const struct queue *queue)
 {
-    return queue->getters || queue->parked || queue->putters || queue->joiners;
+    return queue->getters || queue->parked || queue->putters || queue->parked_putters ||
+           queue->joiners;
 }
 
 static void queue_free(struct core *core, struct queue *queue)

@@ -58,7 +58,7 @@ static void apply_join(struct core *core, struct session *session, uint64_t requ
     struct waiter *waiter = waiter_new(core, session, WAIT_JOIN, request, 1);
     waiter_deadline(core, waiter, join->timeout_ms);
     waiter->finishes = queue->finishes;
-    waiter_link(waiter, 0, &queue->joiners, queue);
+    waiter_link(core, waiter, 0, queue);
     answer_wait(core, session, request, waiter);
 }
 

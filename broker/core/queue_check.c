@@ -52,14 +52,17 @@ static void delayed_check(const struct queue *queue, uint64_t *bytes)
 }
 
 /* A list's links, and how many there are. */
-static uint64_t links_check(const struct queue *queue, const struct wait_link *list)
+static uint64_t links_check(const struct queue *queue, const struct wait_link *list, bool parked)
 {
-    uint64_t count = 0;
+    uint64_t count = 0, turn = 0;
     const struct wait_link *link;
     DL_FOREACH (list, link) {
         STEWARD_ASSERT(link->linked && link->object == queue);
         STEWARD_ASSERT(link >= link->waiter->links &&
                        link < link->waiter->links + link->waiter->links_count);
+        STEWARD_ASSERT(link->parked == parked && (parked || link->turn > turn));
+        STEWARD_ASSERT(!parked || link->waiter->parked || link->waiter->session->detached);
+        turn = link->turn;
         count++;
     }
     return count;
@@ -67,7 +70,7 @@ static uint64_t links_check(const struct queue *queue, const struct wait_link *l
 
 static void waiters_check(const struct queue *queue)
 {
-    uint64_t consumers = 0;
+    uint64_t consumers = 0, getters = 0, putters = 0;
     const struct wait_link *link;
     DL_FOREACH (queue->getters, link) {
         const struct waiter *waiter = link->waiter;
@@ -79,17 +82,25 @@ static void waiters_check(const struct queue *queue)
         }
     }
     DL_FOREACH (queue->parked, link) {
-        STEWARD_ASSERT(link->waiter->kind == WAIT_CONSUME && link->waiter->parked);
-        consumers++;
+        const struct waiter *waiter = link->waiter;
+        STEWARD_ASSERT(waiter->kind == WAIT_CONSUME || (waiter->kind == WAIT_GET && !waiter->parked));
+        consumers += waiter->kind == WAIT_CONSUME;
+        getters += !waiter->parked;
+    }
+    DL_FOREACH (queue->parked_putters, link) {
+        STEWARD_ASSERT(link->waiter->kind == WAIT_PUT && link->waiter->messages_count > 0);
     }
     DL_FOREACH (queue->putters, link) {
         STEWARD_ASSERT(link->waiter->kind == WAIT_PUT && link->waiter->messages_count > 0);
     }
     STEWARD_ASSERT(consumers == queue->consumers_count);
-    STEWARD_ASSERT(links_check(queue, queue->getters) == queue->getters_count);
-    links_check(queue, queue->parked);
-    STEWARD_ASSERT(links_check(queue, queue->putters) == queue->putters_count);
-    STEWARD_ASSERT(links_check(queue, queue->joiners) == queue->joiners_count);
+    links_check(queue, queue->parked, true);
+    getters += links_check(queue, queue->getters, false);
+    STEWARD_ASSERT(getters == queue->getters_count);
+    putters = links_check(queue, queue->putters, false);
+    putters += links_check(queue, queue->parked_putters, true);
+    STEWARD_ASSERT(putters == queue->putters_count);
+    STEWARD_ASSERT(links_check(queue, queue->joiners, false) == queue->joiners_count);
 }
 
 /* Nobody waits for what is there, unless the queue is to be pumped. */
@@ -102,6 +113,8 @@ static void served_check(const struct queue *queue)
     STEWARD_ASSERT(!queue->joiners || queue->unfinished > 0);
     STEWARD_ASSERT(!queue->joiners || queue->joiners->waiter->finishes == queue->finishes);
     STEWARD_ASSERT(!queue->putters || queue->state == QUEUE_OPEN);
+    STEWARD_ASSERT(!queue->parked_putters || queue->state == QUEUE_OPEN);
+    STEWARD_ASSERT(!queue->putters || !waiter_asleep(queue->putters->waiter));
     STEWARD_ASSERT(!queue->putters || queue->settings.overflow != OVERFLOW_DROP_OLDEST);
     if (queue->putters && queue->settings.overflow == OVERFLOW_BLOCK) {
         const struct waiter *waiter = queue->putters->waiter;
@@ -113,6 +126,7 @@ static void served_check(const struct queue *queue)
     }
     if (queue->deleted) {
         STEWARD_ASSERT(!queue->getters && !queue->parked && !queue->putters && !queue->joiners);
+        STEWARD_ASSERT(!queue->parked_putters);
         STEWARD_ASSERT(queue->leased > 0 || queue->trash_count > 0);
     }
 }
@@ -123,7 +137,7 @@ static void life_check(const struct core *core, const struct queue *queue)
     STEWARD_ASSERT(!queue->deleted || queue_size(queue) == 0);
     STEWARD_ASSERT((queue_find(core, name_slice(&queue->name)) == queue) != queue->deleted);
     bool busy = queue_size(queue) > 0 || queue->leased > 0 || queue->getters || queue->parked ||
-                queue->putters || queue->joiners || queue->declared || queue->paused ||
+                queue->putters || queue->parked_putters || queue->joiners || queue->declared || queue->paused ||
                 queue->trash_count > 0 || queue->state == QUEUE_SHUT || queue->dedup_count > 0;
     if (!queue->pumping && !queue->deleted) {
         STEWARD_ASSERT(timer_armed(&queue->idle_timer) == !busy);

@@ -132,7 +132,7 @@ static void get_wait(struct get *get)
     waiter->lease_ms = command->lease_ms;
     waiter->auto_ack = command->auto_ack;
     for (uint32_t i = 0; i < links; i++) {
-        waiter_link(waiter, i, &get->queues[i]->getters, get->queues[i]);
+        waiter_link(get->core, waiter, i, get->queues[i]);
     }
     answer_wait(get->core, get->session, get->request, waiter);
 }
@@ -190,8 +190,7 @@ static void consume(struct get *get)
     credit_add(waiter, get->command->credit_messages, get->command->credit_bytes);
     waiter->parked = !has_credit(waiter);
     for (uint32_t i = 0; i < links; i++) {
-        struct queue *queue = get->queues[i];
-        waiter_link(waiter, i, waiter->parked ? &queue->parked : &queue->getters, queue);
+        waiter_link(core, waiter, i, get->queues[i]);
     }
     answer_plain(core, get->session, get->request, 1);
 }

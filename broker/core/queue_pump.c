@@ -66,7 +66,7 @@ static void serve_get(struct core *core, struct queue *queue, struct waiter *wai
 }
 
 /* Out of every queue's line, or back to the tail of each. */
-static void consumer_move(struct waiter *waiter, bool parked)
+static void consumer_move(struct core *core, struct waiter *waiter, bool parked)
 {
     struct queue *queues[LIMIT_GET_QUEUES];
     for (uint32_t i = 0; i < waiter->links_count; i++) {
@@ -75,13 +75,13 @@ static void consumer_move(struct waiter *waiter, bool parked)
     }
     waiter->parked = parked;
     for (uint32_t i = 0; i < waiter->links_count; i++) {
-        waiter_link(waiter, i, parked ? &queues[i]->parked : &queues[i]->getters, queues[i]);
+        waiter_link(core, waiter, i, queues[i]);
     }
 }
 
 void consumer_unpark(struct core *core, struct waiter *waiter)
 {
-    consumer_move(waiter, false);
+    consumer_move(core, waiter, false);
     for (uint32_t i = 0; i < waiter->links_count; i++) {
         queue_wake(core, waiter->links[i].object);
     }
@@ -101,11 +101,11 @@ static void serve_consumer(struct core *core, struct queue *queue, struct waiter
                                 .max = max};
     size_t count = max > 0 ? lease_deliver(core, &order, &first_tag) : 0;
     if (count == 0 || waiter->credit_messages == 0 || waiter->credit_bytes <= 0) {
-        consumer_move(waiter, true);
-    } else if (link->next) { /* somebody else is next */
+        consumer_move(core, waiter, true);
+    } else { /* behind the others */
         uint32_t at = (uint32_t)(link - waiter->links);
         waiter_unlink(waiter, at);
-        waiter_link(waiter, at, &queue->getters, queue);
+        waiter_link(core, waiter, at, queue);
     }
     work_take(core, count ? count : 1);
 }
@@ -116,6 +116,9 @@ static void pump_getters(struct core *core, struct queue *queue)
         struct waiter *waiter = queue->getters->waiter;
         if (waiter->session->ending && !CANARY(DEAD_WAITER)) {
             queue_waiter_done(core, waiter);
+            work_take(core, 1);
+        } else if (waiter_asleep(waiter)) {
+            waiter_park(queue->getters);
             work_take(core, 1);
         } else if (waiter->kind == WAIT_GET) {
             serve_get(core, queue, waiter);
@@ -136,13 +139,18 @@ static uint64_t waiting_bytes(const struct waiter *waiter)
     return bytes;
 }
 
-/* One blocked put gets in, or is refused for good; false: there is no room yet. */
+/* One blocked put gets in, is refused for good or set aside; false: there is no room yet. */
 static bool pump_putter(struct core *core, struct queue *queue, struct waiter *waiter)
 {
     const struct queue_settings *settings = &queue->settings;
     uint64_t count = waiter->messages_count, bytes = waiting_bytes(waiter);
     if (waiter->session->ending) {
         queue_waiter_done(core, waiter);
+        work_take(core, 1);
+        return true;
+    }
+    if (waiter_asleep(waiter)) {
+        waiter_park(queue->putters);
         work_take(core, 1);
         return true;
     }
@@ -221,8 +229,11 @@ static bool end_drained(struct core *core, struct wait_link *list)
 
 static void pump_shut(struct core *core, struct queue *queue)
 {
-    while (core->work > 0 && queue->putters) {
-        end_waiter(core, queue->putters->waiter, STW_ESHUTDOWN);
+    struct wait_link **lists[] = {&queue->putters, &queue->parked_putters};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        while (core->work > 0 && *lists[i]) {
+            end_waiter(core, (*lists[i])->waiter, STW_ESHUTDOWN);
+        }
     }
     /* Who waits on other queues, too, stays; looking at each of them again and again would be slow.
      * Of a waiter's queues the last to be drained finds it. */
@@ -234,7 +245,7 @@ static void pump_shut(struct core *core, struct queue *queue)
 static void pump_deleted(struct core *core, struct queue *queue)
 {
     struct wait_link **lists[] = {&queue->getters, &queue->parked, &queue->putters,
-                                  &queue->joiners};
+                                  &queue->parked_putters, &queue->joiners};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         while (core->work > 0 && *lists[i]) {
             end_waiter(core, (*lists[i])->waiter, STW_EDELETED);
@@ -247,9 +258,13 @@ static bool work_left(const struct queue *queue)
 {
     bool waited = queue->getters || queue->parked;
     if (queue->deleted) {
-        return waited || queue->putters || queue->joiners;
+        return waited || queue->putters || queue->parked_putters || queue->joiners;
     }
+<<<<<<< HEAD
     return queue->putters || (waited && queue_drained(queue) && !queue->drain_told) ||
+=======
+    return queue->putters || (queue->parked_putters && queue->state == QUEUE_SHUT) || (waited && queue_drained(queue)) ||
+>>>>>>> 4367de7 (mine)
            (queue->getters && queue_deliverable(queue)) || (queue->joiners && join_over(queue));
 }
 

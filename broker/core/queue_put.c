@@ -159,7 +159,7 @@ static void put_wait(const struct put *put, uint64_t timeout_ms)
         waiter->dedup = dedup_new(id);
     }
     waiter->many = put->many;
-    waiter_link(waiter, 0, &put->queue->putters, put->queue);
+    waiter_link(core, waiter, 0, put->queue);
     answer_wait(core, put->session, put->request, waiter);
 }
 

@@ -119,6 +119,7 @@ void session_apply_open(struct core *core, const struct cmd_open *open)
     session->ttl_ms = clamp(ttl_ms, LIMIT_SESSION_TTL_MIN_MS, LIMIT_SESSION_TTL_MAX_MS);
     session->grace_ms = clamp(grace_ms, 0, LIMIT_SESSION_TTL_MAX_MS);
     session->pid = open->pid;
+    session->reference = open->reference;
     opened(core, open->reference, session, false);
 }
 
@@ -143,8 +144,22 @@ void session_apply_resume(struct core *core, const struct cmd_resume *resume)
         refuse(core, resume->reference, STW_ESECRET);
         return;
     }
+    session->reference = resume->reference;
     opened(core, resume->reference, session, true);
     lease_resume(core, session, resume->last_tag);
+    if (session->detached) {
+        session->detached = false;
+        waiters_attach(core, session);
+    }
+}
+
+void session_apply_detach(struct core *core, uint64_t id, uint64_t reference)
+{
+    struct session *session = session_find(core, id);
+    if (session && session->reference == reference && !session->detached) {
+        session->detached = true;
+        waiters_detach(core, session);
+    }
 }
 
 /* ---- the end -------------------------------------------------------------------------------- */

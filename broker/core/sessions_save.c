@@ -45,6 +45,8 @@ static void session_save(const struct session *session, struct buf *out, uint32_
     buf_u64(out, session->highest_request);
     buf_u64(out, session->next_tag);
     buf_u64(out, session->handed_tag);
+    buf_u64(out, session->reference);
+    buf_u8(out, session->detached);
     buf_u8(out, session->ending);
     answers_save(session, out);
     leases_save(session, out);
@@ -62,12 +64,14 @@ static void wait_list_save(const struct wait_link *list, struct buf *out)
     for (const struct wait_link *at = list; at; at = at->next) {
         buf_u32(out, at->waiter->ordinal);
         buf_u32(out, (uint32_t)(at - at->waiter->links));
+        buf_u64(out, at->turn);
     }
 }
 
 static bool queue_awaited(const struct queue *queue)
 {
-    return queue && (queue->getters || queue->parked || queue->putters || queue->joiners);
+    return queue && (queue->getters || queue->parked || queue->putters || queue->parked_putters ||
+                     queue->joiners);
 }
 
 static void wait_lists_save(const struct core *core, struct buf *out)
@@ -84,6 +88,7 @@ static void wait_lists_save(const struct core *core, struct buf *out)
             wait_list_save(queue->getters, out);
             wait_list_save(queue->parked, out);
             wait_list_save(queue->putters, out);
+            wait_list_save(queue->parked_putters, out);
             wait_list_save(queue->joiners, out);
         }
     }
@@ -182,6 +187,8 @@ static bool session_load(struct core *core, struct reader *in, struct roster *ro
     session->highest_request = reader_u64(in);
     session->next_tag = reader_u64(in);
     session->handed_tag = reader_u64(in);
+    session->reference = reader_u64(in);
+    session->detached = reader_u8(in) != 0;
     session->ending = reader_u8(in) != 0;
     if (session->ending) {
         DL_APPEND2(core->endings, session, end_prev, end_next); /* sorted by orders_load */
@@ -200,28 +207,28 @@ static bool kind_in_list(const struct waiter *waiter, const struct queue *queue,
 {
     switch (waiter->kind) {
     case WAIT_ACQUIRE: return false;
-    case WAIT_PUT: return list == &queue->putters;
+    case WAIT_PUT: return list == &queue->putters || list == &queue->parked_putters;
     case WAIT_JOIN: return list == &queue->joiners;
-    default: return list == (waiter->parked ? &queue->parked : &queue->getters);
+    default: return list == &queue->getters || list == &queue->parked;
     }
 }
 
-static bool wait_list_load(const struct roster *roster, struct reader *in, struct queue *queue,
-                           struct wait_link **list)
+static bool wait_list_load(struct core *core, const struct roster *roster, struct reader *in,
+                           struct queue *queue, struct wait_link **list)
 {
+    bool parked = list == &queue->parked || list == &queue->parked_putters;
     uint64_t count = reader_u64(in);
     for (uint64_t i = 0; i < count; i++) {
         uint32_t ordinal = reader_u32(in);
         uint32_t link = reader_u32(in);
+        struct wait_link saved = {.object = queue, .turn = reader_u64(in), .parked = parked};
         if (in->failed || ordinal >= roster->count) {
             return false;
         }
         struct waiter *waiter = roster->waiters[ordinal];
-        if (link >= waiter->links_count || waiter->links[link].linked ||
-            !kind_in_list(waiter, queue, list)) {
+        if (!kind_in_list(waiter, queue, list) || !waiter_link_load(core, waiter, link, &saved)) {
             return false;
         }
-        waiter_link(waiter, link, list, queue);
     }
     return !in->failed;
 }
@@ -235,10 +242,11 @@ static bool wait_lists_load(struct core *core, const struct roster *roster, stru
             return false;
         }
         struct queue *queue = core->queues[index];
-        if (!wait_list_load(roster, in, queue, &queue->getters) ||
-            !wait_list_load(roster, in, queue, &queue->parked) ||
-            !wait_list_load(roster, in, queue, &queue->putters) ||
-            !wait_list_load(roster, in, queue, &queue->joiners)) {
+        if (!wait_list_load(core, roster, in, queue, &queue->getters) ||
+            !wait_list_load(core, roster, in, queue, &queue->parked) ||
+            !wait_list_load(core, roster, in, queue, &queue->putters) ||
+            !wait_list_load(core, roster, in, queue, &queue->parked_putters) ||
+            !wait_list_load(core, roster, in, queue, &queue->joiners)) {
             return false;
         }
     }

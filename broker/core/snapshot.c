@@ -76,6 +76,7 @@ void core_snapshot(const struct core *core, struct buf *out)
     buf_u64(out, core->now_ms);
     buf_u64(out, core->next_session);
     buf_u64(out, core->next_token);
+    buf_u64(out, core->next_turn);
     buf_u64(out, core->commands);
     buf_u64(out, core->timers.next_number);
     buf_u64(out, core->bytes);
@@ -107,6 +108,7 @@ static bool numbers_load(struct core *core, struct reader *in, struct numbers *n
     core->now_ms = reader_u64(in);
     core->next_session = reader_u64(in);
     core->next_token = reader_u64(in);
+    core->next_turn = reader_u64(in);
     core->commands = reader_u64(in);
     numbers->timer_number = reader_u64(in);
     numbers->bytes = reader_u64(in);

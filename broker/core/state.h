@@ -127,7 +127,9 @@ struct wait_link {
     struct wait_link *prev, *next;
     struct waiter *waiter;
     void *object; /* struct queue or struct lock */
+    uint64_t turn; /* its place: every line ascends by it */
     bool linked;
+    bool parked; /* set aside: out of the line, in the object's list of parked ones */
 };
 
 enum queue_state { QUEUE_OPEN = 0, QUEUE_SHUT = 1 };
@@ -155,8 +157,10 @@ struct queue {
     uint64_t finishes;     /* times that all joins were over: unfinished came to 0 */
     uint64_t trash_count;  /* struct trash that still names it */
     struct wait_link *getters; /* GET and CONSUME waiters, FIFO */
-    struct wait_link *parked;  /* CONSUME waiters without credit, in order of parking */
+    struct wait_link *parked;  /* CONSUME without credit, and GET and CONSUME of detached sessions
+                                  that were met at the head: in order of parking */
     struct wait_link *putters; /* PUT waiters, FIFO */
+    struct wait_link *parked_putters; /* of detached sessions, met at the head */
     struct wait_link *joiners;
     uint64_t getters_count, putters_count, joiners_count, consumers_count;
     struct dedup *dedup;   /* hash */
@@ -179,7 +183,7 @@ struct waiter {
     uint8_t kind;
     bool auto_ack;    /* GET */
     bool reentrant;   /* ACQUIRE */
-    bool parked;      /* CONSUME: without credit, linked in queue->parked, not in getters */
+    bool parked;      /* CONSUME: without credit, all its links are parked */
     uint32_t max;     /* GET: messages; REDRIVE: messages at the head that stay */
     struct session *session;
     uint64_t request; /* CONSUME: its channel */
@@ -263,6 +267,8 @@ struct session {
     struct holder *holders;   /* DL */
     uint64_t holders_count;
     bool ending;              /* in core->endings; owns nothing new any more */
+    bool detached;            /* its connection is gone: who waits for it is not served */
+    uint64_t reference;       /* of its latest OPEN or RESUME */
     struct session *end_prev, *end_next;
     UT_hash_handle hh; /* by id */
 };
@@ -287,7 +293,8 @@ struct lock {
     struct holder *holders;
     uint64_t holders_count;
     struct wait_link *waiters; /* FIFO */
-    uint64_t waiters_count;
+    struct wait_link *parked;  /* of detached sessions, met at the head: in order of parking */
+    uint64_t waiters_count;    /* of both lists */
     uint64_t break_before; /* holders with smaller tokens were broken; they go in slices */
     bool pumping;          /* in core->lock_pumps */
     struct lock *pump_prev, *pump_next;
@@ -313,6 +320,7 @@ struct core {
     uint64_t now_ms;
     uint64_t next_session;
     uint64_t next_token; /* of locks and deliveries alike */
+    uint64_t next_turn;  /* in lines of waiters */
     struct timers timers;
     struct slab *slab;
     uint64_t bytes;       /* of messages and queues; core_bytes adds both */

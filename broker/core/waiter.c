@@ -1,9 +1,13 @@
 /*
  * Waiters: requests that wait inside the core, each linked into the wait list of every object that
  * could end it.  Lists are FIFO; the head of a list is the next to be served.
+ *
+ * A waiter of a detached session is asleep: whoever meets it at the head of a line parks it there
+ * and goes on.  Every link has a turn, by which it finds its old place when the session is back.
  */
 #include "broker/core/internal.h"
 
+#include "broker/core/canary.h"
 #include "common/base/alloc.h"
 #include "common/base/panic.h"
 
@@ -56,15 +60,16 @@ void waiter_deadline(struct core *core, struct waiter *waiter, uint64_t timeout_
     timer_arm(&core->timers, &waiter->timer, core->now_ms + waiter->timeout_ms);
 }
 
-/* The list of the object that a waiter of this kind waits in. */
-static struct wait_link **list_of(const struct waiter *waiter, void *object)
+/* The list of its object that the link stands in. */
+static struct wait_link **list_of(const struct wait_link *link)
 {
-    struct queue *queue = object;
-    switch (waiter->kind) {
-    case WAIT_ACQUIRE: return &((struct lock *)object)->waiters;
-    case WAIT_PUT: return &queue->putters;
+    struct queue *queue = link->object;
+    struct lock *lock = link->object;
+    switch (link->waiter->kind) {
+    case WAIT_ACQUIRE: return link->parked ? &lock->parked : &lock->waiters;
+    case WAIT_PUT: return link->parked ? &queue->parked_putters : &queue->putters;
     case WAIT_JOIN: return &queue->joiners;
-    default: return waiter->parked ? &queue->parked : &queue->getters;
+    default: return link->parked ? &queue->parked : &queue->getters;
     }
 }
 
@@ -84,21 +89,48 @@ static void count_link(const struct waiter *waiter, void *object, uint64_t one)
     }
 }
 
-void waiter_link(struct waiter *waiter, uint32_t link, struct wait_link **list, void *object)
+void waiter_link(struct core *core, struct waiter *waiter, uint32_t link, void *object)
 {
     STEWARD_ASSERT(link < waiter->links_count && !waiter->links[link].linked);
-    STEWARD_ASSERT(list == list_of(waiter, object));
     struct wait_link *at = &waiter->links[link];
-    *at = (struct wait_link){.waiter = waiter, .object = object, .linked = true};
+    *at = (struct wait_link){.waiter = waiter,
+                             .object = object,
+                             .turn = core->next_turn++,
+                             .linked = true,
+                             .parked = waiter->parked};
+    struct wait_link **list = list_of(at);
     DL_APPEND(*list, at);
     count_link(waiter, object, 1);
+}
+
+bool waiter_link_load(struct core *core, struct waiter *waiter, uint32_t link,
+                      const struct wait_link *saved)
+{
+    bool may_park = waiter->kind != WAIT_JOIN && waiter->session->detached;
+    if (link >= waiter->links_count || waiter->links[link].linked ||
+        saved->turn >= core->next_turn || (waiter->parked && !saved->parked) ||
+        (saved->parked && !waiter->parked && !may_park)) {
+        return false;
+    }
+    struct wait_link *at = &waiter->links[link];
+    *at = *saved;
+    at->waiter = waiter;
+    at->linked = true;
+    struct wait_link **list = list_of(at);
+    if (!at->parked && *list && (*list)->prev->turn >= at->turn) {
+        at->linked = false;
+        return false;
+    }
+    DL_APPEND(*list, at);
+    count_link(waiter, at->object, 1);
+    return true;
 }
 
 void waiter_unlink(struct waiter *waiter, uint32_t link)
 {
     struct wait_link *at = &waiter->links[link];
     STEWARD_ASSERT(link < waiter->links_count && at->linked);
-    struct wait_link **list = list_of(waiter, at->object);
+    struct wait_link **list = list_of(at);
     DL_DELETE(*list, at);
     count_link(waiter, at->object, UINT64_MAX);
     *at = (struct wait_link){.waiter = waiter};
@@ -182,6 +214,78 @@ void waiter_fail(struct core *core, struct waiter *waiter, int code)
         answer_codes(core, waiter->session, waiter->request, 1, code);
     }
     waiter_free(core, waiter);
+}
+
+/* ---- detached sessions ---------------------------------------------------------------------- */
+
+bool waiter_asleep(const struct waiter *waiter)
+{
+    return waiter->session->detached && !CANARY(DETACHED_SERVED);
+}
+
+void waiter_park(struct wait_link *link)
+{
+    STEWARD_ASSERT(link->linked && !link->parked && link->waiter->kind != WAIT_JOIN);
+    struct wait_link **line = list_of(link);
+    DL_DELETE(*line, link);
+    link->parked = true;
+    struct wait_link **parked = list_of(link);
+    DL_APPEND(*parked, link);
+}
+
+/* Back to its place: nearly always at the head, where it was met. */
+static void unpark(struct wait_link *link)
+{
+    struct wait_link **parked = list_of(link);
+    DL_DELETE(*parked, link);
+    link->parked = false;
+    struct wait_link **line = list_of(link);
+    struct wait_link *next = *line;
+    while (next && next->turn < link->turn) {
+        next = next->next;
+    }
+    DL_PREPEND_ELEM(*line, next, link);
+}
+
+void waiters_detach(struct core *core, struct session *session)
+{
+    for (struct waiter *at = session->waiters; at; at = at->next) {
+        if (at->kind == WAIT_PUT && at->links[0].linked) {
+            queue_wake(core, at->links[0].object);
+        }
+    }
+}
+
+static void attach(struct core *core, struct waiter *waiter)
+{
+    for (uint32_t i = 0; i < waiter->links_count; i++) {
+        struct wait_link *link = &waiter->links[i];
+        if (!link->linked || !link->parked || waiter->parked) {
+            continue;
+        }
+        unpark(link);
+        if (waiter->kind == WAIT_ACQUIRE) {
+            lock_pump_later(core, link->object);
+        } else {
+            queue_wake(core, link->object);
+        }
+    }
+}
+
+/* From the last to the first: each finds its place before the one that came after it. */
+static void attach_list(struct core *core, struct waiter *first)
+{
+    struct waiter *at = first ? first->prev : NULL;
+    while (at) {
+        attach(core, at);
+        at = at == first ? NULL : at->prev;
+    }
+}
+
+void waiters_attach(struct core *core, struct session *session)
+{
+    attach_list(core, session->waiters);
+    attach_list(core, session->consumers);
 }
 
 void waiters_refresh(struct core *core, struct session *session)

@@ -46,6 +46,7 @@ static struct command sample(enum command_kind kind, const struct put_options *o
     case COMMAND_QUEUE_REDRIVE: c.redrive = (struct cmd_redrive){bodies[0], bodies[2], 4}; break;
     case COMMAND_QUEUE_JOIN: c.join = (struct cmd_join){bodies[0], 4}; break;
     case COMMAND_REFUSE: c.refuse = (struct cmd_refuse){3, STW_ETOOBIG, bodies[2]}; break;
+    case COMMAND_SESSION_DETACH:
     case COMMAND_HANDED:
     case COMMAND_UNCONSUME:
     case COMMAND_CANCEL:
