@@ -12,6 +12,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/panic.h"
+#include "common/wire/canary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,7 +209,8 @@ static void tick_phase(struct conn *conn)
         if (conn->waiting_since_ms != NEVER &&
             conn->now_ms - conn->waiting_since_ms >= conn->ttl_ms / 2) {
             conn_break(conn, "the manager is silent");
-        } else if (conn->now_ms - conn->last_sent_ms >= conn->ttl_ms / 3) {
+        } else if (conn->now_ms - conn->last_sent_ms >= conn->ttl_ms / 3 &&
+                   !NET_CANARY(KEEPALIVE_FORGOTTEN)) {
             conn->keepalive_due = true;
         }
         break;

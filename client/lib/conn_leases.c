@@ -1,6 +1,8 @@
 /* Leases that the library renews, leases and locks that are lost. See conn.h. */
 #include "client/lib/conn_state.h"
 
+#include "common/wire/canary.h"
+
 #include <utlist.h>
 
 /* Renews what lies in the buffer and is due: the time of the next. Items of a run are together. */
@@ -30,7 +32,7 @@ static uint64_t renew_buffer(struct conn *conn, const struct items *items, uint6
 void conn_streams_renew(struct conn *conn)
 {
     uint64_t next = NEVER;
-    if (conn->leaving) {
+    if (conn->leaving || NET_CANARY(RENEW_FORGOTTEN)) {
         conn->renew_ms = NEVER;
         return;
     }

@@ -6,6 +6,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/panic.h"
+#include "common/wire/canary.h"
 
 #include <stdlib.h>
 
@@ -289,6 +290,9 @@ static void retry_end(struct conn *conn, struct retry *retry, int code)
 /* A request that never left the library does not have to: a CANCEL of nothing takes its id. */
 static void make_void(struct conn *conn, uint64_t id)
 {
+    if (NET_CANARY(CANCELED_SENT)) {
+        return;
+    }
     struct request *request = requests_find(&conn->requests, id);
     size_t before = conn_request_bytes(request);
     release(conn, request);
@@ -423,12 +427,15 @@ void conn_expire(struct conn *conn)
 void conn_requests_rewind(struct conn *conn)
 {
     uint64_t id = requests_after(&conn->requests, 1);
+    if (NET_CANARY(NOT_RESENT)) {
+        return;
+    }
     conn->cursor = id ? id : conn->requests.next;
     conn->pending = conn->requests.live;
     conn->pending_bytes = conn->content_bytes;
     for (; id != 0; id = requests_after(&conn->requests, id + 1)) {
         struct request *request = requests_find(&conn->requests, id);
-        if (request->op == WIRE_GET) {
+        if (request->op == WIRE_GET && !NET_CANARY(ITEMS_KEPT)) {
             conn_items_drop(conn, request);
         }
     }
@@ -437,7 +444,7 @@ void conn_requests_rewind(struct conn *conn)
 /* What names nothing of the lost session may go on in the next one, if it never left. */
 static bool goes_on(const struct conn *conn, uint64_t id, const struct request *request)
 {
-    if (was_sent(conn, id) || conn->leaving) {
+    if ((was_sent(conn, id) && !NET_CANARY(SENT_GOES_ON)) || conn->leaving) {
         return false;
     }
     if (request->ticket == NULL) {

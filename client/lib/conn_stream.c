@@ -9,6 +9,7 @@
 #include "client/lib/conn_state.h"
 
 #include "common/base/alloc.h"
+#include "common/wire/canary.h"
 
 #include <stdlib.h>
 #include <utlist.h>
@@ -211,7 +212,7 @@ static void write_credit(struct conn_consumer *consumer, struct buf *out)
     wire_write_array(out, 4);
     wire_write_uint(out, WIRE_CREDIT);
     wire_write_uint(out, consumer->channel);
-    wire_write_uint(out, (uint64_t)messages);
+    wire_write_uint(out, NET_CANARY(CREDIT_SHORT) ? 0 : (uint64_t)messages);
     wire_write_uint(out, (uint64_t)bytes);
     consumer->credit += messages;
     consumer->credit_bytes += bytes;

@@ -2,6 +2,7 @@
 #include "client/lib/seen.h"
 
 #include "common/base/alloc.h"
+#include "common/wire/canary.h"
 #include "common/wire/codec.h"
 #include "common/wire/protocol.h"
 
@@ -61,7 +62,7 @@ void seen_write(struct seen *seen, struct buf *out, uint64_t number)
         struct seen_range *range = &seen->ranges[seen->sent++];
         range->packet = number;
         wire_write_uint(out, range->first);
-        wire_write_uint(out, range->count);
+        wire_write_uint(out, range->count + NET_CANARY(SEEN_WIDE));
     }
 }
 

@@ -137,7 +137,7 @@ struct call {
     uint64_t number, epoch;
     struct items got;
     struct net_hold *hold; /* of an acquire */
-    bool canceled, draining;
+    bool canceled, draining, auto_ack;
 };
 
 /* A delivery in the program's hands. */
@@ -145,6 +145,7 @@ struct net_held {
     struct lease lease;
     struct net_held *next, *prev;
     uint64_t item, epoch;
+    bool renewed; /* by the library */
 };
 
 /* A grant in the program's hands. */
@@ -205,6 +206,9 @@ enum fault {
     FAULT_COUNT
 };
 
+/* Acts of a program that make a calm seed unquiet: places in net_program.c's table. */
+enum { NET_ACT_LEAVE = 20, NET_ACT_KILL = 22 };
+
 /* What one seed is like. */
 struct plan {
     int clients;
@@ -213,6 +217,7 @@ struct plan {
     uint64_t latency_ms;
     uint64_t every_ms[FAULT_COUNT]; /* 0: never */
     uint64_t faults_ms;             /* how long there are any */
+    bool calm;                      /* nothing goes wrong */
     bool large;                     /* bodies that travel as second frames */
     uint64_t late_percent;          /* closed sockets whose last packets come late */
 };
@@ -307,7 +312,8 @@ void calls_collect(struct client *client);
 void call_cancel(struct client *client, struct call *call);
 void call_forget(struct client *client, struct call *call);
 void call_queues(struct buf *out, uint32_t queues);
-void held_take(struct client *client, struct item *item);
+/* renewable: the library may renew its lease. */
+void held_take(struct client *client, struct item *item, bool renewable);
 void held_settle(struct client *client, struct net_held *held, uint8_t op);
 void held_drop(struct client *client, struct net_held *held);
 void hold_release(struct client *client, struct net_hold *hold);

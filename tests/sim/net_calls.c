@@ -104,7 +104,7 @@ void calls_collect(struct client *client)
         struct item item;
         while (items_pop(&call->got, &item)) {
             if (call->epoch == conn_epoch(client->conn)) {
-                held_take(client, &item);
+                held_take(client, &item, !call->auto_ack);
             } else {
                 runs_release(conn_runs(client->conn), item.run);
             }
@@ -141,7 +141,7 @@ void call_forget(struct client *client, struct call *call)
 
 /* ---- deliveries ------------------------------------------------------------------------------ */
 
-void held_take(struct client *client, struct item *item)
+void held_take(struct client *client, struct item *item, bool renewable)
 {
     struct net_held *held = mem_zalloc(1, sizeof *held);
     held->item = oracle_handed(client->world, conn_session(client->conn), item);
@@ -149,7 +149,8 @@ void held_take(struct client *client, struct item *item)
     held->lease = (struct lease){
         .tag = item->tag, .lease_ms = item->run->lease_ms, .from_ms = item->run->lease_from_ms};
     runs_release(conn_runs(client->conn), item->run);
-    if (rng_chance(&client->world->rng, 50)) {
+    held->renewed = renewable && rng_chance(&client->world->rng, 50);
+    if (held->renewed) {
         conn_watch_lease(client->conn, &held->lease);
     }
     DL_APPEND(client->held, held);
@@ -158,6 +159,10 @@ void held_take(struct client *client, struct item *item)
 
 void held_drop(struct client *client, struct net_held *held)
 {
+    if (held->renewed && held->lease.lost && client->world->plan.calm) {
+        net_fail(client->world, "client %d lost the lease of item %llu, which the library renews",
+                 client->slot, (unsigned long long)held->item);
+    }
     conn_unwatch_lease(client->conn, &held->lease);
     DL_DELETE(client->held, held);
     client->held_count--;

@@ -229,6 +229,9 @@ static void drive(struct client *client)
         more = receive_run(client);
         check_connection(client);
         conn_tick(client->conn, client_now(client));
+        if (strcmp(conn_trouble(client->conn), "the manager broke the protocol") == 0) {
+            net_fail(client->world, "client %d does not understand the manager", client->slot);
+        }
         calls_collect(client);
         arm_flush(client);
         if (wants_send(client)) {

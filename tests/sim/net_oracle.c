@@ -55,7 +55,7 @@ uint64_t oracle_put(struct net_world *world, const struct client *client, int qu
         oracle->items = mem_realloc(oracle->items, oracle->items_room, sizeof *oracle->items);
     }
     uint64_t size = rng_between(&world->rng, 8, rng_chance(&world->rng, 90) ? 40 : 3000);
-    if (world->plan.large && rng_chance(&world->rng, 3)) {
+    if (world->plan.large && rng_chance(&world->rng, 12)) {
         size = LIMIT_BODY_FRAME_BYTES + rng_below(&world->rng, 3);
     }
     oracle->items[oracle->items_count++] = (struct net_item){

@@ -129,11 +129,13 @@ static void get(struct client *client, uint32_t queues, uint64_t max, uint64_t t
     wire_write_uint_or_nil(&tail, timeout_ms);
     wire_write_uint_or_nil(&tail, draining || rng_chance(rng, 70) ? NET_NEVER
                                                                   : rng_between(rng, 300, 6000));
-    wire_write_bool(&tail, !draining && rng_chance(rng, 10));
+    bool auto_ack = !draining && rng_chance(rng, 10);
+    wire_write_bool(&tail, auto_ack);
     struct call *call = request(
         client, WIRE_GET,
         (struct conn_request){.fields = 5, .tail = buf_view(&tail), .timeout_ms = timeout_ms});
     call->draining = draining;
+    call->auto_ack = auto_ack;
     buf_fini(&tail);
     client->world->counts.gets++;
 }
@@ -196,7 +198,7 @@ static void take_streamed(struct client *client, uint64_t most)
         struct item item;
         while (stream->consumer && most > 0 && client->held_count < HELD_MAX &&
                conn_consumer_next(client->conn, client_now(client), stream->consumer, &item)) {
-            held_take(client, &item);
+            held_take(client, &item, true);
             client->world->counts.streamed++;
             most--;
         }

@@ -11,7 +11,7 @@
 /* milliseconds: the manager's loop turns at least so often, as the real one does */
 #define TURN_MS 500
 
-/* milliseconds: how long a quiet world may go on without any acknowledgement before it is at rest */
+/* milliseconds: how long a quiet world that is not at rest may go on without any acknowledgement */
 #define QUIET_MS 60000
 
 /* milliseconds: by then the sessions of those who left without a word have ended */
@@ -93,6 +93,11 @@ static void host_random(void *context, void *out, size_t size)
 static void host_log(void *context, char level, const char *event, const char *detail)
 {
     struct net_world *world = context;
+    bool bad = strcmp(event, "bad_packet") == 0;
+    if (bad && !strstr(detail, "are missing") && !strstr(detail, "came again") &&
+        !strstr(detail, "state=stranger")) {
+        net_fail(world, "the gateway does not understand a client: %s", detail);
+    }
     if (world->verbose) {
         printf("%8" PRIu64 " log %c %s %s\n", world->now_ms, level, event, detail);
     }
@@ -279,6 +284,11 @@ static void open_manager(struct net_world *world)
 static void finish(struct net_world *world)
 {
     faults_end(world);
+    if (world->plan.calm && world->counts.resumed + world->counts.ended > 0) {
+        net_fail(world,
+                 "nothing went wrong, and %" PRIu64 " connections and %" PRIu64 " sessions broke",
+                 world->counts.resumed, world->counts.ended);
+    }
     for (int i = 0; i < NET_CLIENTS_MAX; i++) {
         world->clients[i].finishing = true;
     }
