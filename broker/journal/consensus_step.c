@@ -154,8 +154,11 @@ static void convert_append_result(struct consensus *c,
     to->stale = c->answer_stale;
     to->rejected = from->rejected;
     to->index = from->last_log_index;
-    if (to->stale && GUARD(STALE_ANSWER))
-        to->index = to->rejected = 0; /* the library leaves them undefined */
+    if (!to->stale)
+        return;
+    /* The library leaves the index undefined; without the guard, the worst that it can be. */
+    to->index = GUARD(STALE_ANSWER) ? 0 : NUMBER_END - 1;
+    to->rejected = GUARD(STALE_ANSWER) ? 0 : to->rejected;
 }
 
 static void convert_vote(const struct raft_request_vote *from, struct peer_message *to)
