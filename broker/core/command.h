@@ -26,7 +26,7 @@ enum command_kind {
     COMMAND_CLOCK_GAP,     /* gap_ms: as LEADER_START, after the process itself was stopped */
     COMMAND_SESSION_OPEN,  /* open: effect SESSION_OPENED */
     COMMAND_SESSION_RESUME, /* resume: effect SESSION_OPENED (resumed) or SESSION_REFUSED, then the
-                               streamed deliveries after last_tag again; who waits is served again */
+                               streamed deliveries after last_tag again; its waiters go on */
     COMMAND_SESSION_END,   /* session; reason in text: everything it owns is given back */
     /* a session's, without answer: request = 0 */
     COMMAND_SEEN,   /* ranges: the client has these answers; they are forgotten */

@@ -155,7 +155,7 @@ void lock_pump_later(struct core *core, struct lock *lock)
     }
 }
 
-/* Takes one step: breaks a holder, serves a waiter or sets it aside. False when there is nothing to do. */
+/* Takes one step: breaks a holder, serves a waiter or sets it aside. False: nothing to do. */
 static bool lock_step(struct core *core, struct lock *lock)
 {
     struct holder *first = lock->holders;

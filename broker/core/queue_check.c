@@ -83,7 +83,8 @@ static void waiters_check(const struct queue *queue)
     }
     DL_FOREACH (queue->parked, link) {
         const struct waiter *waiter = link->waiter;
-        STEWARD_ASSERT(waiter->kind == WAIT_CONSUME || (waiter->kind == WAIT_GET && !waiter->parked));
+        STEWARD_ASSERT(waiter->kind == WAIT_CONSUME ||
+                       (waiter->kind == WAIT_GET && !waiter->parked));
         consumers += waiter->kind == WAIT_CONSUME;
         getters += !waiter->parked;
     }
@@ -137,8 +138,9 @@ static void life_check(const struct core *core, const struct queue *queue)
     STEWARD_ASSERT(!queue->deleted || queue_size(queue) == 0);
     STEWARD_ASSERT((queue_find(core, name_slice(&queue->name)) == queue) != queue->deleted);
     bool busy = queue_size(queue) > 0 || queue->leased > 0 || queue->getters || queue->parked ||
-                queue->putters || queue->parked_putters || queue->joiners || queue->declared || queue->paused ||
-                queue->trash_count > 0 || queue->state == QUEUE_SHUT || queue->dedup_count > 0;
+                queue->putters || queue->parked_putters || queue->joiners || queue->declared ||
+                queue->paused || queue->trash_count > 0 || queue->state == QUEUE_SHUT ||
+                queue->dedup_count > 0;
     if (!queue->pumping && !queue->deleted) {
         STEWARD_ASSERT(timer_armed(&queue->idle_timer) == !busy);
     }

@@ -260,11 +260,8 @@ static bool work_left(const struct queue *queue)
     if (queue->deleted) {
         return waited || queue->putters || queue->parked_putters || queue->joiners;
     }
-<<<<<<< HEAD
-    return queue->putters || (waited && queue_drained(queue) && !queue->drain_told) ||
-=======
-    return queue->putters || (queue->parked_putters && queue->state == QUEUE_SHUT) || (waited && queue_drained(queue)) ||
->>>>>>> 4367de7 (mine)
+    return queue->putters || (queue->parked_putters && queue->state == QUEUE_SHUT) ||
+           (waited && queue_drained(queue) && !queue->drain_told) ||
            (queue->getters && queue_deliverable(queue)) || (queue->joiners && join_over(queue));
 }
 

@@ -160,6 +160,9 @@ static void put_wait(const struct put *put, uint64_t timeout_ms)
     }
     waiter->many = put->many;
     waiter_link(core, waiter, 0, put->queue);
+    if (waiter_asleep(waiter)) { /* nobody shall wait behind it */
+        queue_wake(core, put->queue);
+    }
     answer_wait(core, put->session, put->request, waiter);
 }
 

@@ -193,6 +193,7 @@ static void session_command(struct model *model, const struct command *given)
     }
     switch (command.kind) {
     case COMMAND_SESSION_END: model_end(model, session); return;
+    case COMMAND_SESSION_DETACH: model_detach(model, session, command.reference); return;
     case COMMAND_SEEN: model_seen(model, session, &command.seen); return;
     case COMMAND_HANDED: m_leases_handed(session, command.tag); return;
     case COMMAND_CREDIT: m_credit(model, session, &command.credit); return;

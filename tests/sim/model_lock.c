@@ -49,10 +49,16 @@ static struct m_holder *holder_by_token(const struct model *model, const struct 
     return NULL;
 }
 
-/* Idle from now on, or in use again. */
-static void lock_life(struct model *model, struct m_lock *lock)
+/* Held or waited for. */
+static bool lock_used(const struct model *model, const struct m_lock *lock)
 {
-    if (m_lock_holders(model, lock) > 0 || m_wait_first_lock(model, lock))
+    return m_lock_holders(model, lock) > 0 || m_wait_first_lock(model, lock, false) ||
+           m_wait_first_lock(model, lock, true);
+}
+
+void m_lock_life(struct model *model, struct m_lock *lock)
+{
+    if (lock_used(model, lock))
         m_alarm_off(&lock->idle);
     else if (lock->idle.due_ms == NEVER)
         m_alarm_set(model, &lock->idle, model->now_ms + LIMIT_IDLE_COLLECT_MS);
@@ -86,13 +92,18 @@ static void holder_free(struct model *model, struct m_holder *holder)
 void m_lock_serve(struct model *model, struct m_lock *lock)
 {
     struct m_waiter *w;
-    while (m_lock_holders(model, lock) < lock->permits && (w = m_wait_first_lock(model, lock))) {
+    while (m_lock_holders(model, lock) < lock->permits &&
+           (w = m_wait_first_lock(model, lock, false))) {
+        if (w->session->detached) {
+            m_wait_sleep(model, w, NULL);
+            continue;
+        }
         struct m_holder as = {.owner = w->owner, .lease_ms = w->lease_ms};
         struct m_holder *h = grant(model, lock, w->session, &as);
         m_say_grant(model, h, w->request);
         m_wait_free(model, w);
     }
-    lock_life(model, lock);
+    m_lock_life(model, lock);
 }
 
 void m_holder_end(struct model *model, struct m_holder *holder)
@@ -182,13 +193,14 @@ static void acquire(struct model *model, struct m_session *session, const struct
         mine->depth++;
         holder_arm(model, mine);
         m_say_grant(model, mine, command->request);
-    } else if (m_lock_holders(model, lock) < lock->permits && !m_wait_first_lock(model, lock)) {
+    } else if (m_lock_holders(model, lock) < lock->permits &&
+               !m_wait_first_lock(model, lock, false)) {
         struct m_holder as = {.owner = a->owner, .lease_ms = a->lease_ms};
         m_say_grant(model, grant(model, lock, session, &as), command->request);
     } else {
         acquire_wait(model, session, lock, command);
     }
-    lock_life(model, lock);
+    m_lock_life(model, lock);
 }
 
 /* ---- unlock, renew, break ------------------------------------------------------------------- */
@@ -268,7 +280,7 @@ void m_lock_command(struct model *model, struct m_session *session, const struct
 
 void m_lock_idle(struct model *model, struct m_lock *lock)
 {
-    if (m_lock_holders(model, lock) > 0 || m_wait_first_lock(model, lock))
+    if (lock_used(model, lock))
         return;
     list_remove(&model->locks, lock);
     text_free(&lock->name);

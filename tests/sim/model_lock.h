@@ -10,6 +10,8 @@ uint64_t m_lock_holders(const struct model *model, const struct m_lock *lock);
 void m_lock_command(struct model *model, struct m_session *session, const struct command *command);
 /* Grants what is free to who waits. */
 void m_lock_serve(struct model *model, struct m_lock *lock);
+/* Idle from now on, or in use again. */
+void m_lock_life(struct model *model, struct m_lock *lock);
 /* Takes the lock away without a word, passes it on. */
 void m_holder_end(struct model *model, struct m_holder *holder);
 /* Its lease ran out. */

@@ -43,6 +43,7 @@ void model_cancel(struct model *model, struct m_session *session, const struct c
 struct m_session *m_session_of(const struct model *model, uint64_t id);
 void model_open(struct model *model, const struct cmd_open *open);
 void model_resume(struct model *model, const struct cmd_resume *resume);
+void model_detach(struct model *model, struct m_session *session, uint64_t reference);
 void model_end(struct model *model, struct m_session *session);
 void model_kill(struct model *model, struct m_session *session, const struct command *command);
 
@@ -56,8 +57,16 @@ struct m_waiter *m_wait_of(const struct model *model, const struct m_session *se
 /* First in the queue's line of a kind; GET and CONSUME share a line (kind M_GET). */
 struct m_waiter *m_wait_first(const struct model *model, const struct m_queue *queue,
                               enum m_wait kind);
-struct m_waiter *m_wait_first_parked(const struct model *model, const struct m_queue *queue);
-struct m_waiter *m_wait_first_lock(const struct model *model, const struct m_lock *lock);
+/* First of those that the line does without: no credit, or asleep. */
+struct m_waiter *m_wait_first_parked(const struct model *model, const struct m_queue *queue,
+                                     enum m_wait kind);
+/* First in the lock's line, or of those that are asleep. */
+struct m_waiter *m_wait_first_lock(const struct model *model, const struct m_lock *lock,
+                                   bool asleep);
+/* Met at the head of the line while its session is detached: passed over from now on. */
+void m_wait_sleep(struct model *model, struct m_waiter *waiter, const struct m_queue *queue);
+/* The session is back: to their places; whoever may have to be served is. */
+void m_waits_wake(struct model *model, const struct m_session *session);
 void m_wait_fail(struct model *model, struct m_waiter *waiter, int code);
 /* It gave up: gone, and whoever it kept waiting is served. */
 void m_wait_leave(struct model *model, struct m_waiter *waiter);

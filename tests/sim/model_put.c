@@ -106,6 +106,8 @@ static void put_wait(struct model *model, const struct put *put)
     w->many = put->many;
     w->dedup_id = text_of(dedup_id(put));
     m_wait_queue(model, w, put->queue);
+    if (put->session->detached)
+        m_queue_wake(model, put->queue);
 }
 
 /* Whoever waits for messages is served first: that makes room. */

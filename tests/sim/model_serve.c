@@ -37,8 +37,10 @@ static void serve_get(struct model *model, struct m_queue *queue, struct m_waite
 void m_consumer_move(struct model *model, struct m_waiter *w, bool parked)
 {
     w->parked = parked;
-    for (size_t k = 0; k < w->queues_count; k++)
+    for (size_t k = 0; k < w->queues_count; k++) {
         w->turns[k] = model->next_turn++;
+        w->asleep[k] = false;
+    }
 }
 
 /* To the end of this queue's line; others keep its place. */
@@ -68,7 +70,9 @@ static void serve_getters(struct model *model, struct m_queue *queue)
     struct m_waiter *w;
     while (!queue->paused && m_queue_count(model, queue, M_READY) > 0 &&
            (w = m_wait_first(model, queue, M_GET))) {
-        if (w->kind == M_GET)
+        if (w->session->detached)
+            m_wait_sleep(model, w, queue);
+        else if (w->kind == M_GET)
             serve_get(model, queue, w);
         else
             serve_consumer(model, queue, w);
@@ -88,6 +92,10 @@ static uint64_t waiting_bytes(const struct m_waiter *w)
 static bool serve_putter(struct model *model, struct m_queue *queue, struct m_waiter *w)
 {
     uint64_t count = w->messages.count, bytes = waiting_bytes(w);
+    if (w->session->detached) {
+        m_wait_sleep(model, w, queue);
+        return true;
+    }
     if ((queue->maxsize > 0 && count > queue->maxsize) ||
         (queue->max_bytes > 0 && bytes > queue->max_bytes)) {
         end_waiter(model, w, STW_ETOOBIG);
@@ -145,12 +153,13 @@ static struct m_waiter *first_in_vain(const struct model *model, const struct m_
     for (size_t i = 0; i < model->waiters.count; i++) {
         struct m_waiter *w = model->waiters.items[i];
         bool getter = w->kind == M_GET || w->kind == M_CONSUME;
-        if (!getter || w->parked != parked || !waits_in_vain(model, w))
+        if (!getter || !waits_in_vain(model, w))
             continue;
         for (size_t k = 0; k < w->queues_count; k++) {
-            if (w->queues[k] == queue && w->turns[k] < turn) {
+            uint64_t place = w->asleep[k] ? w->rests[k] : w->turns[k];
+            if (w->queues[k] == queue && (w->parked || w->asleep[k]) == parked && place < turn) {
                 first = w;
-                turn = w->turns[k];
+                turn = place;
             }
         }
     }
@@ -160,7 +169,8 @@ static struct m_waiter *first_in_vain(const struct model *model, const struct m_
 static void serve_shut(struct model *model, struct m_queue *queue)
 {
     struct m_waiter *w;
-    while ((w = m_wait_first(model, queue, M_PUT)))
+    while ((w = m_wait_first(model, queue, M_PUT)) ||
+           (w = m_wait_first_parked(model, queue, M_PUT)))
         end_waiter(model, w, STW_ESHUTDOWN);
     if (!drained(model, queue))
         return;
@@ -173,8 +183,10 @@ static void serve_shut(struct model *model, struct m_queue *queue)
 static void serve_deleted(struct model *model, struct m_queue *queue)
 {
     struct m_waiter *w;
-    while ((w = m_wait_first(model, queue, M_GET)) || (w = m_wait_first_parked(model, queue)) ||
-           (w = m_wait_first(model, queue, M_PUT)) || (w = m_wait_first(model, queue, M_JOIN)))
+    while (
+        (w = m_wait_first(model, queue, M_GET)) || (w = m_wait_first_parked(model, queue, M_GET)) ||
+        (w = m_wait_first(model, queue, M_PUT)) || (w = m_wait_first_parked(model, queue, M_PUT)) ||
+        (w = m_wait_first(model, queue, M_JOIN)))
         end_waiter(model, w, STW_EDELETED);
 }
 

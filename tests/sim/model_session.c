@@ -1,5 +1,6 @@
 /* The model's sessions: opening, resuming, and giving back all that one owned. */
 #include "tests/sim/model_lock.h"
+#include "tests/sim/model_queue.h"
 
 #include "common/base/alloc.h"
 #include "common/base/steward_errors.h"
@@ -56,6 +57,7 @@ void model_open(struct model *model, const struct cmd_open *open)
     *session = (struct m_session){.id = model->next_session++,
                                   .pid = open->pid,
                                   .opened_ms = model->now_ms,
+                                  .reference = open->reference,
                                   .host = text_of(open->host),
                                   .program = text_of(open->program),
                                   .next_tag = 1};
@@ -81,6 +83,22 @@ void model_resume(struct model *model, const struct cmd_resume *resume)
     }
     opened(model, session, resume->reference, true);
     m_leases_resume(model, session, resume->last_tag);
+    session->reference = resume->reference;
+    session->detached = false;
+    m_waits_wake(model, session);
+}
+
+/* Its connection is gone, unless it has a newer one; putters behind its own may get in. */
+void model_detach(struct model *model, struct m_session *session, uint64_t reference)
+{
+    if (session->reference != reference || session->detached)
+        return;
+    session->detached = true;
+    for (size_t i = 0; i < model->waiters.count; i++) {
+        struct m_waiter *w = model->waiters.items[i];
+        if (w->session == session && w->kind == M_PUT)
+            m_queue_wake(model, w->queues[0]);
+    }
 }
 
 /* ---- the end -------------------------------------------------------------------------------- */

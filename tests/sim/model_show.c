@@ -117,6 +117,30 @@ static void waiter_row(const struct model *model, const struct m_waiter *w, stru
     person_fields(w->session, out);
 }
 
+static int rest_order(const void *a, const void *b)
+{
+    const struct m_waiter *x = *(void *const *)a, *y = *(void *const *)b;
+    return (x->rests[0] > y->rests[0]) - (x->rests[0] < y->rests[0]);
+}
+
+/* The line, then who is passed over. */
+static void waiter_rows(const struct model *model, const struct m_lock *lock, struct buf *out)
+{
+    struct list asleep = {0};
+    for (size_t i = 0; i < model->waiters.count; i++) {
+        struct m_waiter *w = model->waiters.items[i];
+        if (w->lock == lock && w->asleep[0])
+            list_add(&asleep, w);
+        else if (w->lock == lock)
+            waiter_row(model, w, out);
+    }
+    if (asleep.count > 0)
+        qsort(asleep.items, asleep.count, sizeof asleep.items[0], rest_order);
+    for (size_t i = 0; i < asleep.count; i++)
+        waiter_row(model, asleep.items[i], out);
+    list_fini(&asleep);
+}
+
 static void lock_show(struct model *model, struct m_session *session, const struct command *command)
 {
     struct m_lock *lock = m_lock_of(model, command->named.name);
@@ -132,11 +156,7 @@ static void lock_show(struct model *model, struct m_session *session, const stru
         if (h->lock == lock)
             holder_row(model, h, &out);
     }
-    for (size_t i = 0; i < model->waiters.count; i++) {
-        const struct m_waiter *w = model->waiters.items[i];
-        if (w->lock == lock)
-            waiter_row(model, w, &out);
-    }
+    waiter_rows(model, lock, &out);
     m_say_fields(model, session, command->request, buf_view(&out));
     buf_fini(&out);
 }

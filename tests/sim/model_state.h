@@ -105,7 +105,9 @@ struct m_waiter {
     uint64_t turn; /* place in the lock's line */
     uint64_t max, lease_ms, credit_messages;
     int64_t credit_bytes;
-    bool auto_ack, parked; /* parked: a consumer without credit, in no line */
+    bool auto_ack, parked;            /* parked: a consumer without credit, in no line */
+    bool asleep[LIMIT_GET_QUEUES];    /* passed over in that queue's line (or the lock's: [0]), */
+    uint64_t rests[LIMIT_GET_QUEUES]; /* its session being detached; place among such */
     uint64_t owner;
     struct list messages; /* PUT: in order */
     struct text dedup_id; /* PUT */
@@ -156,6 +158,8 @@ struct m_session {
     uint64_t ttl_ms, grace_ms, pid, opened_ms;
     struct text host, program;
     uint64_t highest_request, next_tag, handed_tag;
+    bool detached;
+    uint64_t reference; /* of the latest OPEN or RESUME */
     struct list answers;
 };
 

@@ -128,7 +128,7 @@ static uint64_t pick_request(struct plan *plan, const struct m_session *session)
 
 static bool is_request(enum command_kind kind)
 {
-    return kind >= COMMAND_PUT && kind < COMMAND_KIND_END;
+    return kind >= COMMAND_PUT && kind <= COMMAND_REFUSE;
 }
 
 static bool add_verb(struct plan *plan)

@@ -55,6 +55,20 @@ bool verb_session_resume(struct plan *plan, struct command *command)
     return true;
 }
 
+/* The connection is gone: mostly the one that the session has. */
+bool verb_session_detach(struct plan *plan, struct command *command)
+{
+    const struct m_session *session = pick_session(plan);
+    if (!session || (session->detached && rng_chance(&plan->rng, 80)))
+        return false;
+    command->kind = COMMAND_SESSION_DETACH;
+    command->session = rng_chance(&plan->rng, 3) ? 1000 : session->id;
+    command->reference = session->reference;
+    if (rng_chance(&plan->rng, 10))
+        command->reference = rng_below(&plan->rng, plan->references + 1);
+    return true;
+}
+
 bool verb_session_end(struct plan *plan, struct command *command)
 {
     const struct m_session *session = pick_session(plan);

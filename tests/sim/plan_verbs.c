@@ -258,7 +258,8 @@ plan_verb *const plan_verbs[PLAN_VERBS] = {
     verb_lock_renew, verb_lock_break, verb_lock_show, verb_lock_list, verb_declare, verb_alter,
     verb_delete, verb_purge, verb_pause, verb_resume, verb_resume, verb_shutdown, verb_peek,
     verb_redrive, verb_show, verb_list, verb_join, verb_session_list, verb_session_show,
-    verb_session_kill, verb_stat, verb_session_resume, verb_session_end, verb_refuse};
+    verb_session_kill, verb_stat, verb_session_resume, verb_session_detach, verb_session_end,
+    verb_refuse};
 
 bool plan_verb_always(size_t verb)
 {

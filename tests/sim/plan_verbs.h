@@ -7,7 +7,7 @@
 const struct m_session *verb_begin(struct plan *plan, struct command *command,
                                    enum command_kind kind);
 
-plan_verb verb_open, verb_session_resume, verb_session_end;
+plan_verb verb_open, verb_session_resume, verb_session_detach, verb_session_end;
 plan_verb verb_acquire, verb_unlock, verb_lock_renew, verb_lock_break, verb_lock_show,
     verb_lock_list;
 plan_verb verb_declare, verb_alter, verb_delete, verb_purge, verb_pause, verb_resume, verb_shutdown,

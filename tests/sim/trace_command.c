@@ -165,6 +165,7 @@ void trace_command(struct buf *out, const struct command *c)
     case COMMAND_CLOCK_GAP: add_number(out, "gap", c->gap_ms); break;
     case COMMAND_SESSION_OPEN:
     case COMMAND_SESSION_RESUME: add_session(out, c); break;
+    case COMMAND_SESSION_DETACH: add_number(out, "reference", c->reference); break;
     case COMMAND_SESSION_END: add_text(out, "reason", c->text); break;
     case COMMAND_SEEN: add_seen(out, &c->seen); break;
     case COMMAND_HANDED: add_number(out, "tag", c->tag); break;
