@@ -193,7 +193,7 @@ void gateway_receive(struct gateway *gateway, uint64_t now_ms, const struct gate
             bad_packet(&in);
         }
     }
-    link_submit_endings(gateway);
+    link_submit(gateway);
 }
 
 void gateway_effects(struct gateway *gateway, uint64_t now_ms, const struct effects *effects)
@@ -217,7 +217,7 @@ void gateway_closed(struct gateway *gateway, uint64_t now_ms, int descriptor)
         connection->owes = true; /* a packet, if only an empty one: is the peer still there? */
         outbox_flush(gateway, connection);
     }
-    link_submit_endings(gateway);
+    link_submit(gateway);
 }
 
 static void flush_list(struct gateway *gateway)
@@ -246,10 +246,10 @@ static void retry_stalled(struct gateway *gateway)
 void gateway_flush(struct gateway *gateway, uint64_t now_ms)
 {
     now_is(gateway, now_ms);
-    link_submit_endings(gateway);
+    link_submit(gateway);
     flush_list(gateway);
     retry_stalled(gateway);
-    link_submit_endings(gateway);
+    link_submit(gateway);
 }
 
 static void *owner_of(struct timer *timer, size_t offset)
@@ -273,14 +273,14 @@ void gateway_tick(struct gateway *gateway, uint64_t now_ms)
         }
     }
     retry_stalled(gateway);
-    link_submit_endings(gateway);
+    link_submit(gateway);
 }
 
 uint64_t gateway_deadline(const struct gateway *gateway)
 {
     const struct timer *first = timers_first(&gateway->timers);
     uint64_t due = first ? first->due_ms : UINT64_MAX;
-    if (gateway->endings) {
+    if (gateway->endings || gateway->detaches) {
         return 0;
     }
     return gateway->stalled && gateway->retry_ms < due ? gateway->retry_ms : due;

@@ -187,9 +187,13 @@ void hello_opened(struct gateway *gateway, const struct effect *effect)
         }
         link = link_new(gateway, effect->session, &info);
     }
+    link->reference = effect->reference;
     struct connection *connection = connection_numbered(gateway, effect->reference);
     if (connection == NULL || connection->state != CONNECTION_OPENING) {
-        return; /* broke meanwhile: the link's grace time runs */
+        if (link->connection == NULL) { /* broke meanwhile: the link's grace time runs */
+            link_detach(gateway, link);
+        }
+        return;
     }
     gateway->counters.resumed += effect->resumed;
     link_bind(gateway, link, connection);

@@ -89,6 +89,9 @@ struct link {
     const char *ending; /* reason; the session's end is wanted, or under way */
     bool submitted;     /* under way */
     struct link *ending_prev, *ending_next; /* in gateway->endings until submitted */
+    uint64_t reference;                     /* of its latest OPEN or RESUME, as the core knows it */
+    uint64_t gone; /* the reference to detach, while in gateway->detaches; else 0 */
+    struct link *detach_prev, *detach_next;
     uint64_t stats[STATS_MAX]; /* ids of the latest STATs without answer: it gets a second row */
     size_t stats_count;
     UT_hash_handle hh;
@@ -121,6 +124,7 @@ struct gateway {
     uint64_t retry_ms; /* when to try the stalled again */
     struct link *links, *last_link;
     struct link *endings;
+    struct link *detaches; /* links whose session the core shall know to be detached */
     struct timers timers;
     struct packet *pool;
     size_t pool_count;
@@ -199,10 +203,14 @@ struct link *link_new(struct gateway *gateway, uint64_t session, const struct se
 void link_bind(struct gateway *gateway, struct link *link, struct connection *connection);
 /* Its connection broke: grace. */
 void link_unbind(struct gateway *gateway, struct link *link);
-/* The session is to end; reason static. Submitted by link_submit_endings. */
+/* The core shall know that the session has no connection: it serves nobody who waits for it until
+ * it is resumed. A RESUME that is under way wins: it has another reference. Submitted by
+ * link_submit. */
+void link_detach(struct gateway *gateway, struct link *link);
+/* The session is to end; reason static. Submitted by link_submit. */
 void link_end(struct gateway *gateway, struct link *link, const char *reason);
-/* Must not be called while effects are read. */
-void link_submit_endings(struct gateway *gateway);
+/* Submits what link_detach and link_end noted. Must not be called while effects are read. */
+void link_submit(struct gateway *gateway);
 void link_timer(struct gateway *gateway, struct link *link);
 void link_free(struct gateway *gateway, struct link *link);
 /* The session is no more: its connection gets BYE with the reason. */

@@ -57,10 +57,23 @@ void link_bind(struct gateway *gateway, struct link *link, struct connection *co
 void link_unbind(struct gateway *gateway, struct link *link)
 {
     STEWARD_ASSERT(link->connection->link == link);
+    link_detach(gateway, link);
     link->connection->link = NULL;
     link->connection = NULL;
     link->gone_ms = gateway->now_ms;
     timer_arm(&gateway->timers, &link->timer, gateway->now_ms + link->grace_ms);
+}
+
+void link_detach(struct gateway *gateway, struct link *link)
+{
+    STEWARD_ASSERT(link->reference != 0);
+    if (link->ending) {
+        return; /* nobody waits for it much longer */
+    }
+    if (link->gone == 0) {
+        DL_APPEND2(gateway->detaches, link, detach_prev, detach_next);
+    }
+    link->gone = link->reference;
 }
 
 void link_end(struct gateway *gateway, struct link *link, const char *reason)
@@ -71,8 +84,22 @@ void link_end(struct gateway *gateway, struct link *link, const char *reason)
     }
 }
 
-void link_submit_endings(struct gateway *gateway)
+static uint64_t detach_take(struct gateway *gateway, struct link *link)
 {
+    uint64_t reference = link->gone;
+    DL_DELETE2(gateway->detaches, link, detach_prev, detach_next);
+    link->gone = 0;
+    return reference;
+}
+
+void link_submit(struct gateway *gateway)
+{
+    while (gateway->detaches) {
+        struct link *link = gateway->detaches;
+        struct command command = {.kind = COMMAND_SESSION_DETACH, .session = link->session};
+        command.reference = detach_take(gateway, link);
+        gateway->host.submit(gateway->host.context, &command); /* the link may be gone now */
+    }
     while (gateway->endings) {
         struct link *link = gateway->endings;
         DL_DELETE2(gateway->endings, link, ending_prev, ending_next);
@@ -122,6 +149,9 @@ void link_free(struct gateway *gateway, struct link *link)
     }
     if (link->ending && !link->submitted) {
         DL_DELETE2(gateway->endings, link, ending_prev, ending_next);
+    }
+    if (link->gone) {
+        (void)detach_take(gateway, link);
     }
     if (gateway->last_link == link) {
         gateway->last_link = NULL;

@@ -277,6 +277,45 @@ START_TEST(a_closed_connection_starts_the_grace_time)
 }
 END_TEST
 
+/* The first connection waits for a lock that the second has; then it is gone. */
+static void wait_and_vanish(void)
+{
+    rig_hello(rig, "b");
+    EXCHANGE("b", "[2, 1] [32, 1, \"l\", 0, 1, 1, 0, 0, false]", "[2, 2] [134, 1, 1, 1]");
+    rig_receive(rig, "a", "[2, 1] [32, 1, \"l\", 0, 1, 1, nil, 0, false]", NULL);
+    (void)rig_take(rig, "a");
+    rig->answer = SEND_GONE;
+    gateway_closed(rig->gateway, rig->now_ms, 'a');
+    rig->answer = SEND_DONE;
+}
+
+START_TEST(who_waits_for_a_lost_connection_is_passed_over)
+{
+    rig_hello(rig, "a");
+    wait_and_vanish();
+    EXCHANGE("b", "[3, 2] [33, 2, \"l\", 1, 1]", "[3, 3] [133, 2, 0]");
+    /* Free, not handed to the one that is gone. */
+    EXCHANGE("b", "[4, 3] [32, 3, \"l\", 0, 1, 1, 0, 0, false]", "[4, 4] [134, 3, 2, 1]");
+    EXCHANGE("b", "[5, 4] [33, 4, \"l\", 1, 2]", "[5, 5] [133, 4, 0]");
+    rig_receive(rig, "c", RESUME("1", SECRET_1), NULL);
+    ck_assert_ptr_nonnull(strstr(rig_take(rig, "c"), "[134, 1, 3, 1]")); /* back in time */
+}
+END_TEST
+
+/* The client was back, on a new connection, before the old one was seen to be gone. */
+START_TEST(a_connection_that_was_replaced_detaches_nobody)
+{
+    rig_hello(rig, "a");
+    rig_receive(rig, "c", RESUME("1", SECRET_1), NULL);
+    (void)rig_take(rig, "c");
+    wait_and_vanish();
+    rig_receive(rig, "c", "[2, 1] [32, 1, \"l\", 0, 1, 1, nil, 0, false]", NULL);
+    (void)rig_take(rig, "c");
+    rig_receive(rig, "b", "[3, 2] [33, 2, \"l\", 1, 1]", NULL);
+    ck_assert_str_eq(rig_take(rig, "c"), "[3, 2] [134, 1, 2, 1]");
+}
+END_TEST
+
 START_TEST(a_bad_packet_leaves_the_session_its_grace_time)
 {
     rig_hello(rig, "a");
@@ -402,6 +441,8 @@ static void add_sessions(Suite *suite)
     tcase_add_test(tcase, silence_ends_a_session);
     tcase_add_test(tcase, a_pause_of_the_manager_is_nobodys_silence);
     tcase_add_test(tcase, a_closed_connection_starts_the_grace_time);
+    tcase_add_test(tcase, who_waits_for_a_lost_connection_is_passed_over);
+    tcase_add_test(tcase, a_connection_that_was_replaced_detaches_nobody);
     tcase_add_test(tcase, a_bad_packet_leaves_the_session_its_grace_time);
     tcase_add_test(tcase, a_full_pipe_keeps_packets_in_order);
     tcase_add_test(tcase, nothing_overtakes_kept_packets);
