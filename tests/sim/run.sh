@@ -20,5 +20,7 @@ done
 "$build/tests/sim_core" --seeds "$seeds" --steps "$steps"
 "$build/tests/sim_core_tight" --seeds "$seeds" --steps "$steps"
 "$build/tests/sim_core_canary" --canaries --seeds 250 --steps "$steps"
+"$build/tests/sim_network" --seeds 5000
+"$build/tests/sim_network_canary" --canaries --seeds 1000
 "$build/tests/sim_consensus" --seeds 30000
 "$build/tests/sim_consensus_canary" --canaries --seeds 6000
