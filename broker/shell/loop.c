@@ -28,6 +28,12 @@
 /* milliseconds: how long leaving waits for the last packets to be taken */
 #define LOOP_LINGER_MS 1000
 
+/*
+ * milliseconds: between the goodbyes and the end of the connections. A peer's libzmq throws away
+ * what its program has not read yet when a connection ends (ZMQ_IMMEDIATE), so it gets time to.
+ */
+#define LOOP_PARTING_MS 100
+
 struct loop {
     zloop_t *zloop;
     struct manager manager;
@@ -206,7 +212,11 @@ static void serve(struct loop *loop)
     while (!loop->left) {
         zloop_start(loop->zloop);
     }
+    bool anybody = manager_connections(&loop->manager) > 0;
     gateway_goodbye(loop->manager.gateway, STW_EDRAINING, "the manager is shutting down");
+    if (anybody) {
+        zclock_sleep(LOOP_PARTING_MS);
+    }
     struct gateway_counters counters;
     gateway_counters(loop->manager.gateway, &counters);
     struct log_line line;
