@@ -138,6 +138,8 @@ class Link:
         if self.socket in ready:
             return self.take(self.socket.recv_multipart())
         if self.monitor in ready:
+            if self.socket.poll(0):     # what came before the end is read first
+                return self.take(self.socket.recv_multipart())
             recv_monitor_message(self.monitor)
             raise Broken("disconnected")
         return None

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import harness
-from steward_wire import Bye, Client, Refused
+from steward_wire import ACK, Bye, Client, Refused
 
 
 class Stewardd(harness.Case):
@@ -181,10 +181,11 @@ class Stewardd(harness.Case):
         self.assertEqual(caught.exception.name, "EDRAINING")
         client.idle(0.5)
         self.assertTrue(manager.running())
+        request = client.settle_request(ACK, message.tag, 1)
         try:
-            client.ack(message)
+            client.wait(request)
         except Bye:
-            pass    # the answer may come with the goodbye
+            client.wait(request, 0)     # the answer came with the goodbye
         self.assertEqual(manager.wait(), 0)
 
     def test_the_drain_ends(self):
