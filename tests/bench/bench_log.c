@@ -198,7 +198,8 @@ struct gathering {
     uint64_t entries; /* all that were appended */
 };
 
-enum { GROUPS = 65536 };
+/* A ring's size; entries appended at once, and how often at most, when nothing limits the rate. */
+enum { GROUPS = 65536, GATHER_ENTRIES = 500, GATHER = AHEAD_BYTES / ENTRY_BYTES / GATHER_ENTRIES };
 
 static void group_append(struct bench *bench, struct gathering *group, uint64_t entries)
 {
@@ -232,13 +233,16 @@ static void group_commit(struct bench *bench, uint64_t rate)
     while (now - start < bench->run_ns) {
         uint64_t due = (now - start) / 1000 * rate / 1000000;
         uint64_t most = AHEAD_BYTES / ENTRY_BYTES;
-        if (rate == 0 && group.count < AHEAD_BYTES / ENTRY_BYTES / 500) {
-            group_append(bench, &group, 500);
+        if (rate == 0 && group.count < GATHER) {
+            group_append(bench, &group, GATHER_ENTRIES);
         } else if (due > group.entries) {
             uint64_t entries = due - group.entries;
             group_append(bench, &group, entries < most ? entries : most);
+        } else if (rate > 0) {
+            nanosleep(&(struct timespec){.tv_nsec = 20000},
+                      NULL); /* a loop that spins is no loop */
         }
-        process(bench, 0);
+        process(bench, rate == 0 && group.count >= GATHER ? 1000 : 0);
         group_take(bench, &group);
         now = now_ns();
     }
