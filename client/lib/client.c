@@ -51,6 +51,7 @@ int client_enter(stw_client *client)
 
 void client_leave(stw_client *client)
 {
+    driver_leaving(client);
     pthread_mutex_unlock(&client->lock);
 }
 
@@ -79,6 +80,7 @@ void client_drop(stw_client *client)
 {
     bool last = --client->refs == 0;
     if (!client_forked(client)) {
+        driver_leaving(client);
         pthread_mutex_unlock(&client->lock);
     }
     if (last) {

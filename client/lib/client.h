@@ -37,7 +37,6 @@ struct stw_client {
     int socket_fd;          /* ZMQ_FD; -1: no socket */
     uint64_t generation;    /* conn_socket's, of the socket */
     bool connected;
-    bool fd_fired;        /* the descriptor was readable: see what the socket became */
     bool flush_armed;     /* something is pending that was not sent at once */
     uint64_t flush_at_ms; /* and leaves then at the latest */
     bool flush_now;
@@ -167,8 +166,10 @@ void driver_free(stw_client *client);
 uint64_t driver_now(void);
 /* Receives what is there, fires timers, sends if `flush` or urgent. Lock held; never blocks. */
 void driver_step(stw_client *client, bool flush);
-/* Something was submitted: sends when a packet is full, else sees that it leaves in time. */
+/* Something was submitted: sends when a packet is full, else notes when it has to leave. */
 void driver_submitted(stw_client *client);
+/* A call ends (client_leave, client_drop): sees that what it left pending leaves in time. */
+void driver_leaving(stw_client *client);
 /* conn_host.changed: a session was opened or lost. */
 void driver_changed(stw_client *client);
 /* Writes to an eventfd. */

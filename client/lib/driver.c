@@ -2,8 +2,9 @@
  * The driver: conn on a real socket. Socket and conn are guarded by the client's one mutex, so
  * whoever holds it may send and receive; only waiting for the descriptor happens outside (wait.c).
  *
- * ZMQ_FD is edge-triggered and any call on the socket may eat the edge: so each step ends with a
- * receive that says EAGAIN, before anybody polls.
+ * ZMQ_FD is edge-triggered and any call on the socket may eat the edge: so each step ends with
+ * ZMQ_EVENTS saying that nothing is there, before anybody polls. The same question tells that the
+ * connection came up or went; it costs no more than a receive that says EAGAIN.
  * A cut connection shows as the socket not being writable: with ZMQ_IMMEDIATE and no high-water
  * mark that has no other reason, and the content in flight is bounded by wait_room.
  */
@@ -172,22 +173,21 @@ static void sync_socket(stw_client *client)
     }
 }
 
-/* Did the connection come up, or go? Eats the edge, so a receive follows. */
-static void check_connection(stw_client *client, uint64_t now)
+/* Is there a packet? If not: did the connection come up, or go? What came before its end is read
+ * first. */
+static bool look_at_socket(stw_client *client, uint64_t now)
 {
     int events = 0;
     size_t size = sizeof events;
-    client->fd_fired = false;
     if (zmq_getsockopt(client->socket, ZMQ_EVENTS, &events, &size) != 0) {
-        return;
+        return false;
+    }
+    if (events & ZMQ_POLLIN) {
+        return true;
     }
     bool up = (events & ZMQ_POLLOUT) != 0;
     if (up == client->connected) {
-        return;
-    }
-    if (!up && (events & ZMQ_POLLIN)) {
-        client->fd_fired = true; /* what came before the end is read first */
-        return;
+        return false;
     }
     client->connected = up;
     if (up) {
@@ -195,6 +195,7 @@ static void check_connection(stw_client *client, uint64_t now)
     } else {
         conn_disconnected(client->conn, now);
     }
+    return false;
 }
 
 /* One packet; false: none there. */
@@ -237,7 +238,7 @@ static bool receive_run(stw_client *client, uint64_t now)
         if (client->socket == NULL || generation != client->generation) {
             return false;
         }
-        if (!receive_packet(client, now)) {
+        if (!look_at_socket(client, now) || !receive_packet(client, now)) {
             return false;
         }
     }
@@ -274,10 +275,6 @@ void driver_step(stw_client *client, bool flush)
     for (bool again = true; again;) {
         sync_socket(client);
         again = receive_run(client, now);
-        if (client->socket && !again && (client->fd_fired || !client->connected)) {
-            check_connection(client, now);
-            again = receive_run(client, now) || client->fd_fired;
-        }
         conn_tick(client->conn, now);
         if (wants_send(client, flush)) {
             client->flush_now = false;
@@ -300,10 +297,16 @@ void driver_submitted(stw_client *client)
     } else if (!client->flush_armed) {
         client->flush_armed = true;
         client->flush_at_ms = driver_now() + client->flush_ms;
-        if (client->background_wake_ms > client->flush_at_ms) {
-            client->background_wake_ms = client->flush_at_ms;
-            driver_kick(client->wake_background);
-        }
+    }
+}
+
+/* A call that waits has flushed by now; only what others left behind needs the background thread,
+ * once for each pending packet. */
+void driver_leaving(stw_client *client)
+{
+    if (client->flush_armed && client->background_wake_ms > client->flush_at_ms) {
+        client->background_wake_ms = client->flush_at_ms;
+        driver_kick(client->wake_background);
     }
 }
 

@@ -79,12 +79,9 @@ static int acquire_submit(stw_client *client, const struct acquire *acquire, stw
     return code;
 }
 
-static int acquire_async(stw_client *client, const struct acquire *wanted, stw_future **future)
+/* Enters, and submits with the given options or the default ones. 0: the lock is taken. */
+static int acquire_begin(stw_client *client, const struct acquire *wanted, stw_future **future)
 {
-    if (future == NULL) {
-        return STW_EINVAL;
-    }
-    *future = NULL;
     int code = client_enter(client);
     if (code != 0) {
         return code;
@@ -94,7 +91,22 @@ static int acquire_async(stw_client *client, const struct acquire *wanted, stw_f
     stw_lock_options_init(&defaults);
     acquire.options = acquire.options ? acquire.options : &defaults;
     code = acquire_submit(client, &acquire, future);
-    client_leave(client);
+    if (code != 0) {
+        client_leave(client);
+    }
+    return code;
+}
+
+static int acquire_async(stw_client *client, const struct acquire *wanted, stw_future **future)
+{
+    if (future == NULL) {
+        return STW_EINVAL;
+    }
+    *future = NULL;
+    int code = acquire_begin(client, wanted, future);
+    if (code == 0) {
+        client_leave(client);
+    }
     return code;
 }
 
@@ -105,11 +117,7 @@ static int acquire(stw_client *client, const struct acquire *wanted, stw_lock **
     }
     *lock = NULL;
     stw_future *future;
-    int code = acquire_async(client, wanted, &future);
-    if (code != 0) {
-        return code;
-    }
-    code = client_enter(client);
+    int code = acquire_begin(client, wanted, &future);
     if (code != 0) {
         return code;
     }

@@ -57,9 +57,6 @@ static void poll_until(stw_client *client, int eventfd, bool socket_too, uint64_
         ssize_t got = read(eventfd, &count, sizeof count);
         (void)got;
     }
-    if (fired > 0 && fds[1].revents) {
-        client->fd_fired = true;
-    }
 }
 
 /* When the socket's timers, or a pending flush, want attention. */
