@@ -1,6 +1,9 @@
 /*
  * The loop: whatever wakes it (a packet, the monitor, a signal, a timer), it takes a turn and arms
  * the timer for the next thing that is due. The wake-up is what costs, so a turn does all there is.
+ *
+ * It polls the sockets' descriptors, not the sockets: zmq_poll would ask each of them before and
+ * after, with a system call or three each time. A turn ends with the one question that is needed.
  */
 #include "broker/shell/loop.h"
 
@@ -87,6 +90,15 @@ static int on_socket(zloop_t *zloop, zmq_pollitem_t *item, void *context)
     (void)zloop;
     (void)item;
     return turn(context);
+}
+
+static int on_monitor(zloop_t *zloop, zmq_pollitem_t *item, void *context)
+{
+    (void)zloop;
+    (void)item;
+    struct loop *loop = context;
+    loop->manager.monitor_fired = true;
+    return turn(loop);
 }
 
 static int on_timer(zloop_t *zloop, int timer, void *context)
@@ -177,8 +189,9 @@ static void unlink_all(const struct loop *loop)
 
 static bool watch(struct loop *loop)
 {
-    zmq_pollitem_t router = {.socket = loop->manager.socket.router, .events = ZMQ_POLLIN};
-    zmq_pollitem_t monitor = {.socket = loop->manager.socket.monitor, .events = ZMQ_POLLIN};
+    struct socket *socket = &loop->manager.socket;
+    zmq_pollitem_t router = {.fd = socket_router_fd(socket), .events = ZMQ_POLLIN};
+    zmq_pollitem_t monitor = {.fd = socket_monitor_fd(socket), .events = ZMQ_POLLIN};
     zmq_pollitem_t signals = {.fd = loop->signals, .events = ZMQ_POLLIN};
     loop->zloop = zloop_new();
     if (loop->zloop == NULL) {
@@ -186,7 +199,7 @@ static bool watch(struct loop *loop)
     }
     zloop_set_nonstop(loop->zloop, true);
     return zloop_poller(loop->zloop, &router, on_socket, loop) == 0 &&
-           zloop_poller(loop->zloop, &monitor, on_socket, loop) == 0 &&
+           zloop_poller(loop->zloop, &monitor, on_monitor, loop) == 0 &&
            zloop_poller(loop->zloop, &signals, on_signal, loop) == 0 &&
            zloop_timer(loop->zloop, LOOP_PULSE_MS, 0, on_pulse, loop) >= 0;
 }

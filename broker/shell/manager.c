@@ -110,6 +110,7 @@ void manager_init(struct manager *manager, const struct options *options, struct
 {
     manager->log = log;
     manager->closed_count = 0;
+    manager->monitor_fired = true; /* a socket that was never read gives no edge */
     clock_start(&manager->clock, clock_wall_ms(), clock_boot_ms());
     manager->now_ms = manager->clock.now_ms;
     manager->core = core_new();
@@ -158,9 +159,10 @@ static void turn_events(struct manager *manager)
 {
     int value = 0;
     enum socket_event event = SOCKET_NOTHING;
-    for (size_t i = 0; i < MANAGER_CLOSED; i++) {
+    for (size_t i = 0; manager->monitor_fired && i < MANAGER_CLOSED; i++) {
         event = socket_event_next(&manager->socket, &value);
         if (event == SOCKET_NOTHING) {
+            manager->monitor_fired = false;
             return;
         }
         if (event == SOCKET_CLOSED) {
@@ -181,7 +183,7 @@ static void turn_closed(struct manager *manager)
             continue;
         }
         if (!settled) {
-            socket_settle(&manager->socket);
+            (void)socket_readable(&manager->socket);
             settled = true;
         }
         gateway_closed(manager->gateway, manager->now_ms, closed->descriptor);
@@ -193,14 +195,13 @@ static void turn_closed(struct manager *manager)
     }
 }
 
-/* true: the bound was reached, more may be waiting. */
-static bool turn_packets(struct manager *manager)
+static void turn_packets(struct manager *manager)
 {
     struct packet packet;
     size_t bytes = 0;
     for (size_t i = 0; i < MANAGER_TURN_PACKETS && bytes < MANAGER_TURN_BYTES; i++) {
         if (!socket_receive(&manager->socket, &packet)) {
-            return false;
+            return;
         }
         bytes += packet.bytes;
         struct gateway_packet received = {.peer = packet.peer,
@@ -209,7 +210,6 @@ static bool turn_packets(struct manager *manager)
                                           .descriptor = packet.descriptor};
         gateway_receive(manager->gateway, manager->now_ms, &received);
     }
-    return true;
 }
 
 static void turn_ticks(struct manager *manager)
@@ -228,11 +228,11 @@ bool manager_turn(struct manager *manager)
     turn_time(manager);
     turn_events(manager);
     turn_closed(manager);
-    bool more = turn_packets(manager);
+    turn_packets(manager);
     turn_ticks(manager);
     journal_flush(manager->journal, manager->now_ms);
     gateway_flush(manager->gateway, manager->now_ms);
-    return more;
+    return manager->monitor_fired || socket_readable(&manager->socket);
 }
 
 uint64_t manager_deadline(const struct manager *manager)

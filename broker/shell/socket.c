@@ -238,11 +238,28 @@ enum socket_event socket_event_next(struct socket *self, int *value)
     return event == ZMQ_EVENT_DISCONNECTED ? SOCKET_CLOSED : SOCKET_HANDSHAKE_FAILED;
 }
 
-void socket_settle(struct socket *self)
+static int integer_option(void *socket, int option)
 {
-    int events = 0;
-    size_t size = sizeof events;
-    zmq_getsockopt(self->router, ZMQ_EVENTS, &events, &size);
+    int value = 0;
+    size_t size = sizeof value;
+    int rc = zmq_getsockopt(socket, option, &value, &size);
+    STEWARD_ASSERT(rc == 0);
+    return value;
+}
+
+bool socket_readable(struct socket *self)
+{
+    return (integer_option(self->router, ZMQ_EVENTS) & ZMQ_POLLIN) != 0;
+}
+
+int socket_router_fd(struct socket *self)
+{
+    return integer_option(self->router, ZMQ_FD);
+}
+
+int socket_monitor_fd(struct socket *self)
+{
+    return integer_option(self->monitor, ZMQ_FD);
 }
 
 void socket_close(struct socket *self, int linger_ms)

@@ -52,8 +52,14 @@ enum send_result socket_send(void *context, struct slice peer, struct slice head
 /* The next thing the monitor saw; value: the descriptor of a closed connection. */
 enum socket_event socket_event_next(struct socket *socket, int *value);
 
-/* Lets libzmq take note of what its I/O thread reported, so that sends see who is gone. */
-void socket_settle(struct socket *socket);
+/* Is a packet there? Also lets libzmq take note of what its I/O thread reported, so that sends see
+ * who is gone. */
+bool socket_readable(struct socket *socket);
+
+/* The descriptors to poll. They are edge-triggered, and any call on the socket may eat the edge: so
+ * poll the router's only after socket_readable said no, the monitor's after SOCKET_NOTHING. */
+int socket_router_fd(struct socket *socket);
+int socket_monitor_fd(struct socket *socket);
 
 /* Stops listening and closes; waits up to linger_ms for what is not sent yet. */
 void socket_close(struct socket *socket, int linger_ms);
