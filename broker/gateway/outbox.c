@@ -66,7 +66,9 @@ void outbox_touch(struct gateway *gateway, struct connection *connection)
 {
     if (!connection->dirty) {
         connection->dirty = true;
-        DL_APPEND2(gateway->dirty, connection, dirty_prev, dirty_next);
+        /* in front: what a packet caused for others leaves before its own receipt, so that the
+         * consumer that waits for it is woken first */
+        DL_PREPEND2(gateway->dirty, connection, dirty_prev, dirty_next);
     }
 }
 
