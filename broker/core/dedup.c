@@ -1,6 +1,8 @@
 /*
  * Dedup ids of a queue: a put with an id that is still remembered puts nothing. Remembered for the
- * queue's window, at most LIMIT_DEDUP_IDS of them: the oldest is forgotten first.
+ * window that the queue had at that time, at most LIMIT_DEDUP_IDS of them: the oldest is forgotten
+ * first. Ids are collected in order of age, so one that expires before an older one (the window was
+ * shortened between them) may stay for a while: whoever looks it up sees that it expired.
  */
 #include "broker/core/queue.h"
 
@@ -38,7 +40,8 @@ struct dedup *dedup_new(struct slice id)
 
 bool dedup_known(const struct core *core, const struct queue *queue, struct slice id)
 {
-    return dedup_find(core, queue, id) != NULL;
+    const struct dedup *dedup = dedup_find(core, queue, id);
+    return dedup && dedup->expires_ms > core->now_ms;
 }
 
 static void dedup_forget(struct core *core, struct queue *queue, struct dedup *dedup)
@@ -74,8 +77,12 @@ static void dedup_add(struct core *core, struct queue *queue, struct dedup *dedu
 void dedup_remember(struct core *core, struct queue *queue, struct dedup *dedup)
 {
     uint64_t window_ms = queue->settings.dedup_window_ms;
+    struct dedup *expired = dedup_find(core, queue, slice_of(dedup->id, dedup->size));
     dedup->expires_ms = window_ms > 0 ? time_after(core, window_ms) : UINT64_MAX;
-    if (queue->dedup_count >= LIMIT_DEDUP_IDS) {
+    if (expired) {
+        STEWARD_ASSERT(expired->expires_ms <= core->now_ms);
+        dedup_forget(core, queue, expired);
+    } else if (queue->dedup_count >= LIMIT_DEDUP_IDS) {
         dedup_forget(core, queue, queue->dedup_first);
     }
     dedup_add(core, queue, dedup);
@@ -132,7 +139,7 @@ bool dedup_load(struct core *core, struct queue *queue, struct reader *in)
         uint64_t expires_ms = reader_u64(in);
         struct slice id = reader_slice(in);
         if (in->failed || id.size == 0 || id.size > LIMIT_DEDUP_ID_BYTES ||
-            dedup_known(core, queue, id)) {
+            dedup_find(core, queue, id)) {
             return false;
         }
         struct dedup *dedup = dedup_new(id);

@@ -146,22 +146,31 @@ static void dedup_arm(struct model *model, struct m_queue *queue)
         m_alarm_set(model, &queue->dedup, d->expires_ms);
 }
 
-bool m_dedup_known(const struct model *model, const struct m_queue *queue, struct slice id)
+static struct m_dedup *dedup_of(const struct model *model, const struct m_queue *queue,
+                                struct slice id)
 {
     for (size_t i = 0; i < model->dedups.count; i++) {
-        const struct m_dedup *d = model->dedups.items[i];
+        struct m_dedup *d = model->dedups.items[i];
         if (d->queue == queue && slice_equal(text_view(&d->id), id))
-            return true;
+            return d;
     }
-    return false;
+    return NULL;
+}
+
+bool m_dedup_known(const struct model *model, const struct m_queue *queue, struct slice id)
+{
+    const struct m_dedup *d = dedup_of(model, queue, id);
+    return d && d->expires_ms > model->now_ms;
 }
 
 /* A window of 0 never ends. */
 void m_dedup_remember(struct model *model, struct m_queue *queue, struct slice id)
 {
-    struct m_dedup *d = mem_zalloc(1, sizeof *d);
+    struct m_dedup *d = mem_zalloc(1, sizeof *d), *expired = dedup_of(model, queue, id);
     uint64_t window_ms = queue->dedup_window_ms;
     uint64_t known = 0;
+    if (expired)
+        forget(model, expired);
     for (size_t i = 0; i < model->dedups.count; i++)
         known += ((struct m_dedup *)model->dedups.items[i])->queue == queue;
     if (known >= LIMIT_DEDUP_IDS)
@@ -173,7 +182,7 @@ void m_dedup_remember(struct model *model, struct m_queue *queue, struct slice i
     dedup_arm(model, queue);
 }
 
-/* In order of age: an id behind one with a longer window stays as long. */
+/* In order of age: an id behind one with a longer window is collected with that one. */
 void m_dedup_expire(struct model *model, struct m_queue *queue)
 {
     struct m_dedup *d;

@@ -143,6 +143,23 @@ START_TEST(counts_are_bounded)
 }
 END_TEST
 
+START_TEST(a_refusal_names_a_known_error)
+{
+    struct command_arena arena = {0};
+    struct command decoded;
+    for (int number = 0; number <= UINT8_MAX; number++) {
+        struct command command = {.kind = COMMAND_REFUSE, .refuse = {1, -number, {NULL, 0}}};
+        struct buf bytes = {0};
+        command_encode(&bytes, &command);
+        bool known = number != 0 && strcmp(error_name(-number), "EUNKNOWN") != 0;
+        ck_assert_int_eq(command_decode(buf_view(&bytes), &arena, &decoded),
+                         known ? STW_OK : STW_EPROTO);
+        buf_fini(&bytes);
+    }
+    command_arena_fini(&arena);
+}
+END_TEST
+
 START_TEST(names_of_unknown_kinds)
 {
     ck_assert_str_eq(command_name(COMMAND_ACQUIRE), "ACQUIRE");
@@ -156,6 +173,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {every_kind_round_trips, changed_bytes_are_refused_or_canonical,
-                                  counts_are_bounded, names_of_unknown_kinds};
+                                  counts_are_bounded, a_refusal_names_a_known_error,
+                                  names_of_unknown_kinds};
     return fixture_run("command_codec", tests, sizeof tests / sizeof *tests);
 }

@@ -39,6 +39,31 @@ START_TEST(the_window_ends)
 }
 END_TEST
 
+/* The window an id was remembered with is its own; expired, it is none, even if it is still there. */
+START_TEST(a_changed_window_is_for_later_ids)
+{
+    struct queues q;
+    queues_begin(&q);
+    declare(&q, "q", (struct queue_options){.given = QUEUE_DEDUP_WINDOW, .dedup_window_ms = 500});
+    put_id(&q, q.a, "A", "long", 0);
+    struct command alter = {
+        .kind = COMMAND_QUEUE_ALTER,
+        .queue = {slice_str("q"), {.given = QUEUE_DEDUP_WINDOW, .dedup_window_ms = 100}}};
+    assert_reply(&q.f, q.a, fixture_request(&q.f, q.a, alter), STW_OK);
+    put_id(&q, q.a, "B", "short", 0);
+    fixture_tick(&q.f, q.f.now_ms + 99);
+    ck_assert_uint_eq(number(&q, q.a, put_id(&q, q.a, "B", "short", 0)), 1);
+    fixture_tick(&q.f, q.f.now_ms + 1);
+    fixture_restart(&q.f);
+    ck_assert_uint_eq(number(&q, q.a, put_id(&q, q.a, "B", "short", 0)), 0);
+    ck_assert_uint_eq(number(&q, q.a, put_id(&q, q.a, "B", "short", 0)), 1);
+    ck_assert_uint_eq(number(&q, q.a, put_id(&q, q.a, "A", "long", 0)), 1);
+    q.f.now_ms += 400; /* no tick */
+    ck_assert_uint_eq(number(&q, q.a, put_id(&q, q.a, "A", "long", 0)), 0);
+    queues_end(&q);
+}
+END_TEST
+
 START_TEST(two_blocked_puts_of_one_id_put_once)
 {
     struct queues q;
@@ -107,6 +132,7 @@ int main(void)
     const TTest *const tests[] = {
         a_known_id_puts_nothing,
         the_window_ends,
+        a_changed_window_is_for_later_ids,
         two_blocked_puts_of_one_id_put_once,
         a_blocked_put_that_gave_up_reserves_nothing,
         the_oldest_id_is_forgotten_at_the_limit,
