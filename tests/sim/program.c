@@ -25,7 +25,10 @@ void program_add(struct program *program, uint64_t now_ms, const struct command 
         program->steps = mem_realloc(program->steps, program->capacity, sizeof program->steps[0]);
     }
     size_t offset = program->bytes.size;
-    command_encode(&program->bytes, command);
+    struct buf encoded = {0}; /* the command may borrow from the program, whose bytes may move */
+    command_encode(&encoded, command);
+    buf_add(&program->bytes, encoded.data, encoded.size);
+    buf_fini(&encoded);
     program->steps[program->count++] =
         (struct step){.now_ms = now_ms, .offset = offset, .size = program->bytes.size - offset};
 }
