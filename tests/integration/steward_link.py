@@ -124,7 +124,10 @@ class Link:
         """Raw frames, whatever they are."""
         if not self.socket.poll(int(timeout * 1000), zmq.POLLOUT):
             raise Broken("the socket does not take a packet")
-        self.socket.send_multipart(frames, flags=zmq.NOBLOCK)
+        try:
+            self.socket.send_multipart(frames, flags=zmq.NOBLOCK)
+        except zmq.Again:
+            raise Broken("cut just now") from None
         self.sent_at = time.monotonic()
         if self.asked_at is None:
             self.asked_at = self.sent_at

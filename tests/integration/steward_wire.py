@@ -412,7 +412,11 @@ class Client:
         """Ends the session (BYE) and the connection."""
         try:
             self.link.send([[BYE_CLIENT]], timeout=0.3)
-            self.link.receive(0.5)
+            deadline = time.monotonic() + 0.5
+            while time.monotonic() < deadline:      # other packets may come before the answer
+                records = self.link.receive(deadline - time.monotonic())
+                if any(record[0] == BYE for record in records or ()):
+                    break
         except Broken:
             pass
         self.link.close()
