@@ -383,6 +383,58 @@ START_TEST(files_of_another_log_or_version_are_refused)
 }
 END_TEST
 
+/* Headers that are whole, but of another history. */
+START_TEST(segments_continue_one_another)
+{
+    struct disk *disk = two_segments();
+    for (int field = 0; field < 5; field++) {
+        struct disk *copy = disk_copy(disk);
+        struct log_segment_header header;
+        unsigned version;
+        uint8_t *block = disk_file(copy, SEGMENT_2, NULL);
+        ck_assert_int_eq(log_segment_decode(block, &header, &version), LOG_HEADER_GOOD);
+        header.start.term += field == 0;
+        header.start.vote += field == 1;
+        header.start.next_index += field == 2;
+        header.start.chain += field == 3;
+        header.start.sequence -= field == 4;
+        log_segment_encode(block, &header);
+        refused(copy, LOG_CORRUPTED, "the segment does not continue the one before it");
+        disk_free(&copy);
+    }
+    disk_free(&disk);
+}
+END_TEST
+
+/* A record that only the page cache has is on disk before anybody builds on it. */
+START_TEST(what_is_recovered_is_durable)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct disk *disk = disk_new(seed);
+        struct rig rig;
+        disk_refuse_direct(disk);
+        rig_open(&rig, disk);
+        rig_entry(&rig, 1, "first");
+        rig_write(&rig);
+        disk_fail(disk, DISK_SYNC, 1, 5);
+        rig_fill(&rig, 1, 9000);
+        ck_assert(!rig_write(&rig));
+        rig_abandon(&rig); /* the process ends, the machine does not */
+        rig_open(&rig, disk);
+        ck_assert_uint_eq(log_last_index(rig.log), 2);
+        rig_entry(&rig, 1, "third");
+        ck_assert(rig_write(&rig));
+        rig_abandon(&rig);
+        disk_crash(disk);
+        rig_open(&rig, disk);
+        ck_assert_msg(rig.log != NULL, "%s", rig.error.text);
+        ck_assert_uint_eq(log_last_index(rig.log), 3);
+        rig_abandon(&rig);
+        disk_free(&disk);
+    }
+}
+END_TEST
+
 START_TEST(a_directory_is_used_once)
 {
     struct disk *disk = disk_new(8);
@@ -525,6 +577,8 @@ int main(void)
     tcase_add_test(tcase, a_record_in_another_place_is_refused);
     tcase_add_test(tcase, missing_files_are_missed);
     tcase_add_test(tcase, files_of_another_log_or_version_are_refused);
+    tcase_add_test(tcase, segments_continue_one_another);
+    tcase_add_test(tcase, what_is_recovered_is_durable);
     tcase_add_test(tcase, a_directory_is_used_once);
     tcase_add_test(tcase, recycled_files_are_read_as_fresh_ones);
     tcase_add_test(tcase, the_vote_is_carried_on);
