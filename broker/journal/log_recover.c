@@ -6,7 +6,8 @@
  * segment says that this one ended, or is the end of the log.
  *
  * Failure modes: whatever was confirmed and is not there any more ends in a sentence, and nothing
- * is changed. Only what no later write confirmed, and what a write that was cut short explains, is cut.
+ * is changed. Only what no later write confirmed, and what a write that was cut short explains, is
+ * cut.
  *
  * Reading goes past the page cache where it can: a record whose sync failed may read valid from the
  * cache although it never reached the disk.
