@@ -14,7 +14,7 @@ static char got[64 * 1024];
 static void setup(void)
 {
     ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
-    log_init(&log_under_test, ends[1], LOG_INFO);
+    log_init(&log_under_test, ends[1], LEVEL_INFO);
 }
 
 static void teardown(void)
@@ -34,7 +34,7 @@ static const char *logged(void)
 static const char *value_of(struct slice value)
 {
     struct log_line line;
-    log_begin(&line, &log_under_test, LOG_INFO, "shell", "test");
+    log_begin(&line, &log_under_test, LEVEL_INFO, "shell", "test");
     log_slice(&line, "k", value);
     log_end(&line);
     const char *at = strstr(logged(), " k=");
@@ -44,7 +44,7 @@ static const char *value_of(struct slice value)
 
 START_TEST(a_line_has_time_level_component_event)
 {
-    log_event(&log_under_test, LOG_WARN, "ready", "endpoint", "tcp://127.0.0.1:5757");
+    log_event(&log_under_test, LEVEL_WARN, "ready", "endpoint", "tcp://127.0.0.1:5757");
     const char *line = logged();
     ck_assert_msg(strncmp(line, "time=20", 7) == 0, "%s", line);
     ck_assert_int_eq(line[15], 'T');
@@ -88,7 +88,7 @@ END_TEST
 START_TEST(pairs_are_kept_but_cleaned)
 {
     struct log_line line;
-    log_begin(&line, &log_under_test, LOG_INFO, "gateway", "bad_packet");
+    log_begin(&line, &log_under_test, LEVEL_INFO, "gateway", "bad_packet");
     log_pairs(&line, "code=16 text=\"x\ny\"");
     log_end(&line);
     ck_assert_ptr_nonnull(strstr(logged(), "event=bad_packet code=16 text=\"x\\ny\"\n"));
@@ -100,7 +100,7 @@ START_TEST(a_long_line_is_cut_and_says_so)
     char *value = calloc(1, 2 * LOG_LINE_BYTES);
     memset(value, '\n', 2 * LOG_LINE_BYTES - 1);
     struct log_line line;
-    log_begin(&line, &log_under_test, LOG_INFO, "shell", "long");
+    log_begin(&line, &log_under_test, LEVEL_INFO, "shell", "long");
     log_text(&line, "a", value);
     log_text(&line, "b", "after");
     log_end(&line);
@@ -114,12 +114,12 @@ END_TEST
 
 START_TEST(lower_levels_are_left_out)
 {
-    log_event(&log_under_test, LOG_DEBUG, "detail", NULL, NULL);
+    log_event(&log_under_test, LEVEL_DEBUG, "detail", NULL, NULL);
     ck_assert_str_eq(logged(), "");
-    log_under_test.level = LOG_ERROR;
-    log_event(&log_under_test, LOG_INFO, "ready", NULL, NULL);
+    log_under_test.level = LEVEL_ERROR;
+    log_event(&log_under_test, LEVEL_INFO, "ready", NULL, NULL);
     ck_assert_str_eq(logged(), "");
-    log_event(&log_under_test, LOG_ERROR, "failed", NULL, NULL);
+    log_event(&log_under_test, LEVEL_ERROR, "failed", NULL, NULL);
     ck_assert_str_ne(logged(), "");
 }
 END_TEST
@@ -136,13 +136,13 @@ static size_t lines(const char *text)
 START_TEST(repeated_lines_are_held_back_and_counted)
 {
     for (int i = 0; i < LOG_BURST + 7; i++) {
-        log_event(&log_under_test, LOG_WARN, "bad_packet", NULL, NULL);
+        log_event(&log_under_test, LEVEL_WARN, "bad_packet", NULL, NULL);
     }
     ck_assert_uint_eq(lines(logged()), LOG_BURST);
-    log_event(&log_under_test, LOG_WARN, "other", NULL, NULL);
+    log_event(&log_under_test, LEVEL_WARN, "other", NULL, NULL);
     ck_assert_uint_eq(lines(logged()), 1);
     log_under_test.rates[0].window_start_ms -= LOG_WINDOW_MS;
-    log_event(&log_under_test, LOG_WARN, "bad_packet", NULL, NULL);
+    log_event(&log_under_test, LEVEL_WARN, "bad_packet", NULL, NULL);
     ck_assert_ptr_nonnull(strstr(logged(), "event=bad_packet suppressed=7\n"));
 }
 END_TEST
@@ -150,7 +150,7 @@ END_TEST
 START_TEST(errors_are_never_held_back)
 {
     for (int i = 0; i < LOG_BURST + 7; i++) {
-        log_event(&log_under_test, LOG_ERROR, "failed", NULL, NULL);
+        log_event(&log_under_test, LEVEL_ERROR, "failed", NULL, NULL);
     }
     ck_assert_uint_eq(lines(logged()), LOG_BURST + 7);
 }
@@ -161,7 +161,7 @@ START_TEST(more_events_than_are_followed_share_a_rate)
     for (int i = 0; i < 4 * LOG_EVENTS; i++) {
         char event[32];
         snprintf(event, sizeof event, "event%d", i);
-        log_event(&log_under_test, LOG_INFO, event, NULL, NULL);
+        log_event(&log_under_test, LEVEL_INFO, event, NULL, NULL);
     }
     ck_assert_uint_eq(lines(logged()), LOG_EVENTS - 1 + LOG_BURST);
 }
@@ -169,11 +169,11 @@ END_TEST
 
 START_TEST(levels_have_names)
 {
-    enum log_level level = LOG_ERROR;
+    enum log_level level = LEVEL_ERROR;
     ck_assert(log_level_parse("debug", &level));
-    ck_assert_int_eq(level, LOG_DEBUG);
+    ck_assert_int_eq(level, LEVEL_DEBUG);
     ck_assert(!log_level_parse("Debug", &level));
-    ck_assert_str_eq(log_level_name(LOG_WARN), "warn");
+    ck_assert_str_eq(log_level_name(LEVEL_WARN), "warn");
 }
 END_TEST
 
