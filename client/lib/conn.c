@@ -169,6 +169,7 @@ void conn_die(struct conn *conn, int code, const char *why)
     conn->phase = CONN_DEAD;
     conn->fatal = code;
     conn->sent_max = conn->requests.next; /* nothing goes on */
+    conn_retries_end(conn, code);
     conn_lose_session(conn);
 }
 

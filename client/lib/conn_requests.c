@@ -222,6 +222,10 @@ bool conn_retry(struct conn *conn, uint64_t id)
     retry->request = *request;
     retry->request.attempts = (uint8_t)(shift + 1);
     retry->at_ms = conn->now_ms + pause / 2 + conn_random(conn, pause / 2 + 1);
+    if (retry->at_ms > request->deadline_ms) {
+        retry->at_ms = request->deadline_ms; /* a last try, and not a later end */
+    }
+    conn->retries_bytes += conn_request_bytes(request); /* its content is still here */
     if (request->ticket) {
         request->ticket->id = 0;
         request->ticket->retry = retry;
@@ -264,6 +268,7 @@ void conn_retries_submit(struct conn *conn)
         }
         *at = retry->next;
         conn->retries_count--;
+        conn->retries_bytes -= conn_request_bytes(&retry->request);
         resubmit(conn, &retry->request);
         free(retry);
     }
@@ -278,11 +283,19 @@ static void retry_end(struct conn *conn, struct retry *retry, int code)
     }
     *at = retry->next;
     conn->retries_count--;
+    conn->retries_bytes -= conn_request_bytes(&retry->request);
     if (retry->request.ticket) {
         tell(conn, retry->request.ticket, &(struct outcome){.code = code, .op = retry->request.op});
     }
     release(conn, &retry->request);
     free(retry);
+}
+
+void conn_retries_end(struct conn *conn, int code)
+{
+    while (conn->retries) {
+        retry_end(conn, conn->retries, code);
+    }
 }
 
 /* ---- cancelling ---- */
@@ -525,5 +538,5 @@ size_t conn_outstanding(const struct conn *conn)
 
 size_t conn_outstanding_bytes(const struct conn *conn)
 {
-    return conn->content_bytes;
+    return conn->content_bytes + conn->retries_bytes;
 }

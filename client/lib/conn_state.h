@@ -101,7 +101,7 @@ struct conn {
     size_t content_bytes;          /* of all unanswered requests */
     uint64_t expire_ms;            /* the earliest deadline, or before */
     struct retry *retries;
-    size_t retries_count;
+    size_t retries_count, retries_bytes;
     struct seen seen;
     uint64_t seen_due_ms;
 
@@ -138,6 +138,8 @@ void conn_complete(struct conn *conn, uint64_t id, struct outcome *outcome);
 /* A put that failed for want of memory: tried again later? Then its id is free and true. */
 bool conn_retry(struct conn *conn, uint64_t id);
 void conn_retries_submit(struct conn *conn);
+/* Ends all that would be tried again. */
+void conn_retries_end(struct conn *conn, int code);
 void conn_expire(struct conn *conn);
 /* Ends all that was sent; what was not goes on in the next session. */
 void conn_requests_lost(struct conn *conn);

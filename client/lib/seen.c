@@ -2,14 +2,15 @@
 #include "client/lib/seen.h"
 
 #include "common/base/alloc.h"
+#include "common/base/limits.h"
 #include "common/wire/canary.h"
 #include "common/wire/codec.h"
 #include "common/wire/protocol.h"
 
 #include <stdlib.h>
 
-/* count: ranges in one record; the rest follows in the next packet */
-#define SEEN_RANGES_MAX 4096
+/* count: ranges in one record, the protocol's limit; the rest follows in the next record */
+#define SEEN_RANGES_MAX LIMIT_BATCH
 
 /* Closes the gap at the front when it is worth it. */
 static void seen_compact(struct seen *seen)
