@@ -194,7 +194,12 @@ int wait_until(struct waiter *waiter, uint64_t deadline_ms);
 /* Wakes those that wait for subject. Lock held. */
 void wait_wake(stw_client *client, const void *subject);
 void wait_wake_all(stw_client *client);
-/* Until there is room for another request. 0, STW_ECANCELED or the connection's end. */
+/* 0, or the connection's end. */
+int wait_usable(stw_client *client);
+/* Until there is room for another async request. 0, STW_ECANCELED or the connection's end. Calls
+ * that wait for their answer are as many as there are threads, and settlements as many as there
+ * are deliveries: they need no room, else puts that wait on a full queue would keep them from
+ * emptying it. */
 int wait_room(stw_client *client);
 /* Wakes those that wait for room, if there is. */
 void wait_check_room(stw_client *client);
@@ -246,7 +251,7 @@ int get_write_queues(stw_client *client, struct buf *out, const char *const *que
 
 /* ---- request.c: requests built from values ---- */
 
-/* Submits; *future NULL: out of room or dead, the code says. Lock held. */
+/* Submits at once, room or not. 0, or the connection's end. Lock held. */
 int request_submit(stw_client *client, const struct conn_request *request, stw_future **future);
 /* Submits, waits, frees; number (may be NULL) gets the answer's. Lock held. */
 int request_call(stw_client *client, const struct conn_request *request, uint64_t *number);

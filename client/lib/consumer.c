@@ -35,7 +35,7 @@ static int consume(stw_client *client, struct slice queues, const stw_consume_op
         !client_setting(options->lease_ms, &wanted.lease_ms)) {
         return client_fail(client, STW_EINVAL, "the options of a consumer are not valid");
     }
-    int code = wait_room(client);
+    int code = wait_usable(client);
     if (code != 0) {
         return code;
     }

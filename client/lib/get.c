@@ -132,7 +132,8 @@ int stw_get_async(stw_client *client, const char *const *queues, size_t queues_c
     stw_get_options defaults;
     stw_get_options_init(&defaults);
     struct get get = {queues, queues_count, options ? options : &defaults, messages_max};
-    code = get_submit(client, &get, future);
+    code = wait_room(client);
+    code = code ? code : get_submit(client, &get, future);
     client_leave(client);
     return code;
 }

@@ -80,7 +80,8 @@ static int acquire_submit(stw_client *client, const struct acquire *acquire, stw
 }
 
 /* Enters, and submits with the given options or the default ones. 0: the lock is taken. */
-static int acquire_begin(stw_client *client, const struct acquire *wanted, stw_future **future)
+static int acquire_begin(stw_client *client, const struct acquire *wanted, bool async,
+                         stw_future **future)
 {
     int code = client_enter(client);
     if (code != 0) {
@@ -90,7 +91,8 @@ static int acquire_begin(stw_client *client, const struct acquire *wanted, stw_f
     stw_lock_options defaults;
     stw_lock_options_init(&defaults);
     acquire.options = acquire.options ? acquire.options : &defaults;
-    code = acquire_submit(client, &acquire, future);
+    code = async ? wait_room(client) : 0;
+    code = code ? code : acquire_submit(client, &acquire, future);
     if (code != 0) {
         client_leave(client);
     }
@@ -103,7 +105,7 @@ static int acquire_async(stw_client *client, const struct acquire *wanted, stw_f
         return STW_EINVAL;
     }
     *future = NULL;
-    int code = acquire_begin(client, wanted, future);
+    int code = acquire_begin(client, wanted, true, future);
     if (code == 0) {
         client_leave(client);
     }
@@ -117,7 +119,7 @@ static int acquire(stw_client *client, const struct acquire *wanted, stw_lock **
     }
     *lock = NULL;
     stw_future *future;
-    int code = acquire_begin(client, wanted, &future);
+    int code = acquire_begin(client, wanted, false, &future);
     if (code != 0) {
         return code;
     }

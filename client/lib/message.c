@@ -249,8 +249,7 @@ static int settle_submit(stw_message *message, const struct settle *settle, stw_
 {
     stw_client *client = message->client;
     int code = lease_gone(client, message);
-    code = code ? code : wait_room(client);
-    code = code ? code : lease_gone(client, message);
+    code = code ? code : wait_usable(client);
     if (code == 0) {
         struct buf tail = {0};
         struct conn_settle wanted = {.op = settle->op, .tag = message->tag};
@@ -364,7 +363,7 @@ static int renew(stw_message *message, uint64_t lease_ms)
 {
     stw_client *client = message->client;
     int code = lease_gone(client, message);
-    code = code ? code : wait_room(client);
+    code = code ? code : wait_usable(client);
     if (code != 0) {
         return code;
     }

@@ -29,13 +29,13 @@ static int check_size(stw_client *client, size_t size)
     return 0;
 }
 
-/* The locked half of a put. block: holds data already, or NULL; consumed. */
+/* The locked half of a put, behind wait_room or wait_usable, whose code is given. wanted->block is
+ * consumed in any case. */
 static int put_submit(stw_client *client, const char *queue, const struct conn_put *wanted,
-                      stw_future **future)
+                      int code, stw_future **future)
 {
     struct conn_put put = *wanted;
-    int code = check_size(client, put.body.size);
-    code = code ? code : wait_room(client);
+    code = code ? code : check_size(client, put.body.size);
     put.queue = code ? NULL : put_queue(client, queue);
     if (put.queue == NULL) {
         blocks_release(&(struct blocks){0}, put.block);
@@ -79,7 +79,7 @@ int stw_put(stw_client *client, const char *queue, const void *data, size_t size
     }
     stw_future *future;
     put.timeout_ms = client_timeout(timeout_ms);
-    code = put_submit(client, queue, &put, &future);
+    code = put_submit(client, queue, &put, wait_usable(client), &future);
     if (code == 0) {
         code = future_finish_free(future);
     }
@@ -100,7 +100,7 @@ int stw_put_async(stw_client *client, const char *queue, const void *data, size_
         return code;
     }
     put.timeout_ms = client_timeout(timeout_ms);
-    code = put_submit(client, queue, &put, future);
+    code = put_submit(client, queue, &put, wait_room(client), future);
     client_leave(client);
     return code;
 }
@@ -279,8 +279,9 @@ int stw_put_many_async(stw_client *client, const char *queue, const stw_item *it
     stw_put_options defaults;
     stw_put_options_init(&defaults);
     stw_future *made;
-    code = many_submit(client, &(struct many){queue, items, count, options ? options : &defaults},
-                       &made);
+    struct many many = {queue, items, count, options ? options : &defaults};
+    code = wait_room(client);
+    code = code ? code : many_submit(client, &many, &made);
     if (code == 0) {
         future_give(made, future);
     }

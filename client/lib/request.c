@@ -1,9 +1,9 @@
-/* Requests as the files of the API make them: room, submission, waiting. */
+/* Requests as the files of the API make them: submission, waiting. */
 #include "client/lib/client.h"
 
 int request_submit(stw_client *client, const struct conn_request *request, stw_future **future)
 {
-    int code = wait_room(client);
+    int code = wait_usable(client);
     if (code != 0) {
         return code;
     }

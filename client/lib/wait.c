@@ -224,11 +224,17 @@ void wait_check_room(stw_client *client)
     }
 }
 
+int wait_usable(stw_client *client)
+{
+    int code = conn_state(client->conn);
+    return code ? client_fail(client, code, "%s", conn_trouble(client->conn)) : 0;
+}
+
 int wait_room(stw_client *client)
 {
     const struct conn *conn = client->conn;
     if (conn_state(conn) != 0) {
-        return client_fail(client, conn_state(conn), "%s", conn_trouble(conn));
+        return wait_usable(client);
     }
     if (conn_outstanding(conn) < client->in_flight_max &&
         conn_outstanding_bytes(conn) < IN_FLIGHT_BYTES) {

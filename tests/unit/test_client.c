@@ -323,6 +323,34 @@ static void *interrupt_later(void *unused)
     return unused;
 }
 
+START_TEST(puts_that_wait_keep_nobody_from_emptying)
+{
+    stw_client *narrow;
+    stw_open_options options;
+    stw_open_options_init(&options);
+    options.in_flight_max = 1;
+    IS(stw_open(&narrow, manager_thread_endpoint(manager), &options), STW_OK);
+    stw_queue_options bounded;
+    stw_queue_options_init(&bounded);
+    bounded.given = STW_QUEUE_MAXSIZE;
+    bounded.maxsize = 1;
+    OK(stw_queue_declare(client, "narrow", &bounded));
+    stw_lock *lock;
+    stw_message *message;
+    stw_future *future;
+    IS(stw_lock_acquire(narrow, "narrow", NULL, &lock), STW_OK);
+    IS(stw_put(narrow, "narrow", "A", 1, -1), STW_OK);
+    IS(stw_put_async(narrow, "narrow", "B", 1, -1, &future), STW_OK); /* no room behind it */
+    IS(stw_lock_release(&lock), STW_OK);
+    IS(stw_put(narrow, "narrow", "C", 1, 50), STW_ETIMEOUT);
+    IS(stw_get(narrow, "narrow", 5000, &message), STW_OK);
+    IS(stw_ack(&message), STW_OK);
+    IS(stw_future_wait(future, 5000), STW_OK);
+    stw_future_free(&future);
+    stw_close(&narrow);
+}
+END_TEST
+
 START_TEST(an_interrupt_ends_what_blocks)
 {
     pthread_t thread;
@@ -512,6 +540,7 @@ int main(void)
     tcase_add_test(test_case, queues_and_rows);
     tcase_add_test(test_case, a_blocked_get_and_another_thread);
     tcase_add_test(test_case, many_threads_share_a_client);
+    tcase_add_test(test_case, puts_that_wait_keep_nobody_from_emptying);
     tcase_add_test(test_case, an_interrupt_ends_what_blocks);
     tcase_add_test(test_case, a_forked_child_is_refused);
     tcase_add_test(test_case, objects_may_outlive_the_client);
