@@ -35,7 +35,7 @@ struct manager {
     struct core *core;
     struct journal *journal;
     struct gateway *gateway;
-    uint64_t now_ms; /* of this turn */
+    uint64_t now_ms;    /* of this turn */
     bool monitor_fired; /* the monitor may have something to say */
     struct closed closed[MANAGER_CLOSED];
     size_t closed_count;
