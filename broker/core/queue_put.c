@@ -206,6 +206,7 @@ static void put_one(const struct put *put)
             put_insert(put);
         } else {
             put_wait(put, TIMEOUT_FOREVER); /* its room is being made, in slices */
+            queue_wake(put->core, queue);
         }
     } else if (settings->overflow != OVERFLOW_BLOCK || put->command->timeout_ms == 0) {
         put_refuse(put, STW_EFULL, NULL);

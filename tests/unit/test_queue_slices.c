@@ -105,6 +105,32 @@ START_TEST(room_for_one_large_body_is_made_in_slices)
 }
 END_TEST
 
+/* The getter that is served first takes all work of the command: the put is not forgotten. */
+START_TEST(a_put_behind_a_long_get_waits_for_its_room)
+{
+    struct queues q;
+    queues_begin(&q);
+    for (uint64_t i = 0; i < 2 * LIMIT_WORK_UNITS; i++) {
+        apply_quickly(&q, q.a, put_command(&q, "A", 0));
+    }
+    get(&q, q.b, LIMIT_BATCH, 0);
+    get(&q, q.b, LIMIT_BATCH, 0);
+    struct command alter = {.kind = COMMAND_QUEUE_ALTER, .queue.name = slice_str("q")};
+    alter.queue.options = (struct queue_options){
+        .given = QUEUE_MAXSIZE | QUEUE_OVERFLOW, .maxsize = 2, .overflow = OVERFLOW_DROP_OLDEST};
+    fixture_request(&q.f, q.a, alter);
+    get(&q, q.a, LIMIT_BATCH, TIMEOUT_FOREVER);
+    fixture_end(&q.f, q.b);
+    fixture_tick(&q.f, q.f.now_ms); /* all leases are back, but nobody was served */
+    uint64_t request = put(&q, q.a, "B", 0);
+    ck_assert_ptr_null(fixture_reply(&q.f, q.a, request));
+    ck_assert_uint_ge(finish(&q), 1);
+    ck_assert_uint_eq(shown(&q, "q", "putters"), 0);
+    ck_assert_uint_eq(shown(&q, "q", "ready"), 2);
+    queues_end(&q);
+}
+END_TEST
+
 START_TEST(the_ids_of_a_deleted_queue_go_in_slices)
 {
     struct queues q;
@@ -153,8 +179,11 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        a_join_that_was_over_ends_although_more_is_put,   a_shutdown_at_once_ends_joins_in_slices,
-        room_for_one_large_body_is_made_in_slices,        the_ids_of_a_deleted_queue_go_in_slices,
+        a_join_that_was_over_ends_although_more_is_put,
+        a_shutdown_at_once_ends_joins_in_slices,
+        room_for_one_large_body_is_made_in_slices,
+        a_put_behind_a_long_get_waits_for_its_room,
+        the_ids_of_a_deleted_queue_go_in_slices,
         one_get_takes_no_more_bytes_than_an_outbox_holds,
     };
     return fixture_run("queue slices", tests, sizeof tests / sizeof *tests);
