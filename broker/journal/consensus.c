@@ -178,41 +178,41 @@ static void step_start(struct consensus *c, const struct consensus_disk *disk, s
     buf_fini(&payloads);
 }
 
-const char *consensus_start(struct consensus *c, uint64_t now, const struct consensus_disk *given)
+const char *consensus_start(struct consensus *c, uint64_t now, const struct consensus_disk *disk)
 {
     STEWARD_ASSERT(!c->started);
-    struct consensus_disk disk = *given;
-    if (disk.first == 0 && disk.runs_count == 0)
-        disk.first = disk.snapshot.index + 1;
-    const char *why = check_disk(&disk);
+    struct consensus_disk own = *disk; /* what of it counts */
+    if (own.first == 0 && own.runs_count == 0)
+        own.first = own.snapshot.index + 1;
+    const char *why = check_disk(&own);
     if (why)
         return why;
-    uint64_t last = disk_last(&disk), covered = disk.snapshot.index;
-    uint64_t at_snapshot = disk_term_of(&disk, covered);
-    if (covered > 0 && (last < covered || (at_snapshot > 0 && at_snapshot != disk.snapshot.term))) {
-        disk.first = covered + 1; /* an install that ended between snapshot and log */
-        disk.runs_count = disk.changes_count = 0;
+    uint64_t last = disk_last(&own), covered = own.snapshot.index;
+    uint64_t at_snapshot = disk_term_of(&own, covered);
+    if (covered > 0 && (last < covered || (at_snapshot > 0 && at_snapshot != own.snapshot.term))) {
+        own.first = covered + 1; /* an install that ended between snapshot and log */
+        own.runs_count = own.changes_count = 0;
         last = covered;
-        struct consensus_output reset = {.type = CONSENSUS_LOG_RESET, .index = disk.first};
+        struct consensus_output reset = {.type = CONSENSUS_LOG_RESET, .index = own.first};
         c->options.emit(c->options.context, &reset);
     }
     advance(c, now);
     c->started = true;
     c->ticked = c->now;
-    c->snapshot = disk.snapshot;
-    c->applied = disk.snapshot.index;
+    c->snapshot = own.snapshot;
+    c->applied = own.snapshot.index;
     changes_reset(c, &c->snapshot);
-    for (size_t i = 0; i < disk.changes_count; i++) {
-        if (disk.changes[i].index > c->snapshot.members_index)
-            changes_append(c, disk.changes[i].index, &disk.changes[i].members);
+    for (size_t i = 0; i < own.changes_count; i++) {
+        if (own.changes[i].index > c->snapshot.members_index)
+            changes_append(c, own.changes[i].index, &own.changes[i].members);
     }
-    uint64_t term = disk.term;
+    uint64_t term = own.term;
     if (GUARD(NEW_TERM) && term > 0 && members_sole_voter(consensus_members(c), c->options.id)) {
         struct consensus_output vote = {
             .type = CONSENSUS_PERSIST_VOTE, .term = ++term, .vote = c->options.id};
         c->options.emit(c->options.context, &vote);
     }
-    step_start(c, &disk, (size_t)(last + 1 - disk.first), term);
+    step_start(c, &own, (size_t)(last + 1 - own.first), term);
     settle(c);
     return NULL;
 }

@@ -92,6 +92,7 @@ static void output_append(struct consensus *c, const struct raft_update *update)
                                       .entries_count = update->entries.n};
     if (update->entries.batch == &c->raft.barrier) {
         output.entries = &barrier;
+        output.entries_count = 1;
         c->term_start = update->entries.index;
         c->led_term = c->raft.current_term;
         raft_free(update->entries.batch[0].batch);

@@ -49,6 +49,15 @@ bool members_remove(struct members *members, uint64_t id)
     return false;
 }
 
+bool members_equal(const struct members *a, const struct members *b)
+{
+    for (uint32_t i = 0; i < a->count && a->count == b->count; i++) {
+        if (a->list[i].id != b->list[i].id || a->list[i].role != b->list[i].role)
+            return false;
+    }
+    return a->count == b->count;
+}
+
 uint32_t members_voters(const struct members *members)
 {
     uint32_t voters = 0;

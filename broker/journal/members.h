@@ -35,6 +35,9 @@ bool members_remove(struct members *members, uint64_t id);
 /* NULL when it is not a member. Borrowed. */
 const struct member *members_find(const struct members *members, uint64_t id);
 
+/* The same members in the same order and roles. */
+bool members_equal(const struct members *a, const struct members *b);
+
 /* How many vote. */
 uint32_t members_voters(const struct members *members);
 

@@ -320,13 +320,12 @@ static void progress(struct cluster *w)
     uint64_t from = w->committed_last;
     bool changed = false, done = false;
     while (!w->failed && !done && w->now < end) {
-        struct node *leader = cluster_leader(w);
         if (!changed)
             cluster_plan_submit(w);
         run_until(w, w->now + 50);
         if (w->failed)
             return;
-        leader = cluster_leader(w);
+        struct node *leader = cluster_leader(w);
         if (leader && !changed && leader->applied > from)
             changed = cluster_plan_change(w, leader);
         done = changed && converged(w, from);

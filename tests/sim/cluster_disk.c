@@ -49,7 +49,7 @@ static uint64_t config_number(struct cluster *w, struct slice payload)
     struct members members;
     STEWARD_ASSERT(members_decode(payload, &members));
     for (size_t i = 0; i < w->configs_count; i++) {
-        if (memcmp(&w->configs[i], &members, sizeof(members)) == 0)
+        if (members_equal(&w->configs[i], &members))
             return i;
     }
     STEWARD_ASSERT(w->configs_count < WORLD_CONFIGS);
