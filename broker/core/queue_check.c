@@ -107,6 +107,7 @@ static void waiters_check(const struct queue *queue)
 /* Nobody waits for what is there, unless the queue is to be pumped. */
 static void served_check(const struct queue *queue)
 {
+    STEWARD_ASSERT(!queue->drain_told || queue_drained(queue));
     if (queue->pumping) {
         return;
     }

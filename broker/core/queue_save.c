@@ -65,6 +65,7 @@ static void queue_save(const struct queue *queue, struct buf *out)
     buf_u8(out, queue->paused);
     buf_u8(out, queue->deleted);
     buf_u8(out, queue->dead_target);
+    buf_u8(out, queue->drain_told);
     settings_save(&queue->settings, out);
     buf_u64(out, queue->next_sequence);
     buf_u64(out, queue->unfinished);
@@ -150,6 +151,7 @@ static bool flags_load(struct queue *queue, struct reader *in)
     queue->paused = reader_u8(in) != 0;
     queue->deleted = reader_u8(in) != 0;
     queue->dead_target = reader_u8(in) != 0;
+    queue->drain_told = reader_u8(in) != 0;
     return !in->failed && queue->state <= QUEUE_SHUT;
 }
 
@@ -191,7 +193,8 @@ static bool queue_load(struct core *core, struct reader *in)
     struct message_lists to = {&queue->plain, &queue->others, &queue->delayed};
     bool good = messages_load(core, in, queue, &to);
     sums_load(queue);
-    return good;
+    queue->drain_told = flags.drain_told;
+    return good && (!queue->drain_told || queue_drained(queue));
 }
 
 /* The stack of free indexes: each of them once. */

@@ -39,11 +39,11 @@ struct blob {
 
 /* 28 bytes and the body behind it: 128 bytes for a body of 100. */
 struct message {
-    uint64_t sequence; /* in its queue; keeps its place when it comes back */
+    uint64_t sequence;       /* in its queue; keeps its place when it comes back */
     struct message_ext *ext; /* NULL on the short path */
-    uint32_t queue;    /* index in core->queues */
-    uint32_t size;     /* bytes of the body */
-    uint16_t deliveries; /* counted deliveries so far (saturates) */
+    uint32_t queue;          /* index in core->queues */
+    uint32_t size;           /* bytes of the body */
+    uint16_t deliveries;     /* counted deliveries so far (saturates) */
     uint8_t priority;
     uint8_t flags;
     uint8_t body[];
@@ -66,21 +66,21 @@ struct failure {
 /* What only messages off the short path have: options, a past, or a place in `others`. */
 struct message_ext {
     struct message *message;
-    struct order_node node;   /* in queue->others while READY */
-    struct timer timer;       /* earlier of due and expires, while READY or DELAYED */
+    struct order_node node;          /* in queue->others while READY */
+    struct timer timer;              /* earlier of due and expires, while READY or DELAYED */
     struct message_ext *prev, *next; /* queue->delayed while DELAYED */
-    uint64_t due_ms;          /* DELAYED */
-    uint64_t expires_ms;      /* UINT64_MAX: never */
-    uint32_t epoch;           /* of its queue when it got its place: see queue_purge */
-    uint8_t state;            /* enum message_state */
+    uint64_t due_ms;                 /* DELAYED */
+    uint64_t expires_ms;             /* UINT64_MAX: never */
+    uint32_t epoch;                  /* of its queue when it got its place: see queue_purge */
+    uint8_t state;                   /* enum message_state */
     uint8_t headers_count;
-    uint32_t headers_size;    /* bytes */
-    uint8_t *headers;         /* u8 name size, name, u16 value size, value; owned */
-    struct failure first, last;  /* kept for the dead-letter record */
-    struct name *source;      /* dead-lettered from this queue; owned, NULL: not dead */
-    const char *dead_reason;  /* "rejected", "max_deliveries", "expired"; static. While source is
+    uint32_t headers_size;      /* bytes */
+    uint8_t *headers;           /* u8 name size, name, u16 value size, value; owned */
+    struct failure first, last; /* kept for the dead-letter record */
+    struct name *source;        /* dead-lettered from this queue; owned, NULL: not dead */
+    const char *dead_reason;    /* "rejected", "max_deliveries", "expired"; static. While source is
                                  NULL: its full dead-letter queue refused it, DELAYED until retry */
-    uint16_t dead_deliveries; /* delivery count in the queue it died in */
+    uint16_t dead_deliveries;   /* delivery count in the queue it died in */
 };
 
 /* Plain ready messages in order of arrival: a deque of chunks, see fifo.c. */
@@ -126,7 +126,7 @@ struct queue_counters { /* since creation */
 struct wait_link {
     struct wait_link *prev, *next;
     struct waiter *waiter;
-    void *object; /* struct queue or struct lock */
+    void *object;  /* struct queue or struct lock */
     uint64_t turn; /* its place: every line ascends by it */
     bool linked;
     bool parked; /* set aside: out of the line, in the object's list of parked ones */
@@ -136,26 +136,26 @@ enum queue_state { QUEUE_OPEN = 0, QUEUE_SHUT = 1 };
 
 struct queue {
     uint32_t index;
-    uint32_t epoch;        /* rises with every purge */
-    uint8_t state;         /* enum queue_state */
-    bool declared;         /* never collected when idle */
+    uint32_t epoch; /* rises with every purge */
+    uint8_t state;  /* enum queue_state */
+    bool declared;  /* never collected when idle */
     bool paused;
-    bool deleted;          /* out of the name tables; lives until nothing refers to it */
-    bool pumping;          /* in core->pumps */
-    bool drain_told;       /* a cache: since it is drained, all waiters were looked at once */
-    bool dead_target;      /* was ever used as a dead-letter queue */
+    bool deleted;     /* out of the name tables; lives until nothing refers to it */
+    bool pumping;     /* in core->pumps */
+    bool drain_told;  /* since it is drained, all waiters were looked at once */
+    bool dead_target; /* was ever used as a dead-letter queue */
     struct queue *pump_prev, *pump_next;
     struct queue_settings settings;
     uint64_t next_sequence;
-    struct fifo plain;     /* priority 0, no ext, never delivered */
-    struct order others;   /* ready, with ext: by (priority desc, sequence) */
+    struct fifo plain;   /* priority 0, no ext, never delivered */
+    struct order others; /* ready, with ext: by (priority desc, sequence) */
     struct message_ext *delayed;
     uint64_t delayed_count;
-    uint64_t ready_bytes;  /* bodies of ready and delayed */
-    uint64_t leased;       /* messages under lease */
-    uint64_t unfinished;   /* put and not yet ended */
-    uint64_t finishes;     /* times that all joins were over: unfinished came to 0 */
-    uint64_t trash_count;  /* struct trash that still names it */
+    uint64_t ready_bytes;      /* bodies of ready and delayed */
+    uint64_t leased;           /* messages under lease */
+    uint64_t unfinished;       /* put and not yet ended */
+    uint64_t finishes;         /* times that all joins were over: unfinished came to 0 */
+    uint64_t trash_count;      /* struct trash that still names it */
     struct wait_link *getters; /* GET and CONSUME waiters, FIFO */
     struct wait_link *parked;  /* CONSUME without credit, and GET and CONSUME of detached sessions
                                   that were met at the head: in order of parking */
@@ -163,7 +163,7 @@ struct queue {
     struct wait_link *parked_putters; /* of detached sessions, met at the head */
     struct wait_link *joiners;
     uint64_t getters_count, putters_count, joiners_count, consumers_count;
-    struct dedup *dedup;   /* hash */
+    struct dedup *dedup;       /* hash */
     struct dedup *dedup_first; /* by age */
     uint64_t dedup_count;
     struct timer dedup_timer;
@@ -181,22 +181,22 @@ enum waiter_kind { WAIT_GET = 1, WAIT_CONSUME, WAIT_PUT, WAIT_ACQUIRE, WAIT_JOIN
 
 struct waiter {
     uint8_t kind;
-    bool auto_ack;    /* GET */
-    bool reentrant;   /* ACQUIRE */
-    bool parked;      /* CONSUME: without credit, all its links are parked */
-    uint32_t max;     /* GET: messages; REDRIVE: messages at the head that stay */
+    bool auto_ack;  /* GET */
+    bool reentrant; /* ACQUIRE */
+    bool parked;    /* CONSUME: without credit, all its links are parked */
+    uint32_t max;   /* GET: messages; REDRIVE: messages at the head that stay */
     struct session *session;
     uint64_t request; /* CONSUME: its channel */
     uint64_t since_ms;
-    struct timer timer; /* not armed: no deadline */
-    uint64_t timeout_ms; /* as asked: full time again after LEADER_START and CLOCK_GAP */
+    struct timer timer;         /* not armed: no deadline */
+    uint64_t timeout_ms;        /* as asked: full time again after LEADER_START and CLOCK_GAP */
     struct waiter *prev, *next; /* session->waiters (CONSUME: session->consumers) */
     struct waiter *redrive_prev, *redrive_next; /* REDRIVE: core->redrives, when in it */
-    bool redriving;   /* REDRIVE: in core->redrives */
-    uint32_t ordinal; /* scratch of core_snapshot */
-    uint64_t lease_ms;        /* GET, CONSUME (SETTING_DEFAULT); ACQUIRE (0: none) */
-    uint64_t credit_messages; /* CONSUME */
-    int64_t credit_bytes;     /* CONSUME: the last message may overdraw it */
+    bool redriving;                             /* REDRIVE: in core->redrives */
+    uint32_t ordinal;                           /* scratch of core_snapshot */
+    uint64_t lease_ms;         /* GET, CONSUME (SETTING_DEFAULT); ACQUIRE (0: none) */
+    uint64_t credit_messages;  /* CONSUME */
+    int64_t credit_bytes;      /* CONSUME: the last message may overdraw it */
     struct message **messages; /* PUT: owned */
     bool many;                 /* PUT: a PUT_MANY, answered with a number */
     uint32_t messages_count;   /* PUT */
@@ -207,7 +207,7 @@ struct waiter {
     struct name target;        /* REDRIVE: size 0: each to its source; PUT: dedup id is in ext */
     struct dedup *dedup;       /* PUT: reserved id, owned, NULL: none */
     uint32_t links_count;
-    struct wait_link links[];  /* one per object */
+    struct wait_link links[]; /* one per object */
 };
 
 /* ---- leases --------------------------------------------------------------------------------- */
@@ -217,10 +217,10 @@ struct lease {
     struct message *message; /* owned while leased */
     uint64_t token;
     uint64_t deadline_ms;
-    uint64_t channel; /* request id of the get or consumer */
-    uint32_t lease_ms;  /* saturated; what RENEW by default gives */
-    bool streamed;    /* by a consumer: counts only once handed to the program */
-    bool auto_ack;    /* ends as acked when its get's answer is seen */
+    uint64_t channel;  /* request id of the get or consumer */
+    uint32_t lease_ms; /* saturated; what RENEW by default gives */
+    bool streamed;     /* by a consumer: counts only once handed to the program */
+    bool auto_ack;     /* ends as acked when its get's answer is seen */
 };
 
 /* ---- sessions ------------------------------------------------------------------------------- */
@@ -229,10 +229,10 @@ enum answer_state { ANSWER_PENDING = 1, ANSWER_DONE, ANSWER_STORED };
 
 /* Record of session->answers under its request id; removed when the client has seen it. */
 struct answer {
-    uint32_t hash;  /* of the payload: the same id with another payload is an error */
+    uint32_t hash; /* of the payload: the same id with another payload is an error */
     uint8_t state;
-    bool refused;   /* by the gateway: it never saw a payload, so none is compared */
-    int16_t code;   /* DONE */
+    bool refused; /* by the gateway: it never saw a payload, so none is compared */
+    int16_t code; /* DONE */
     union {
         struct waiter *waiter; /* PENDING */
         struct stored *stored; /* STORED: owned */
@@ -264,11 +264,11 @@ struct session {
     struct waiter *consumers; /* DL */
     uint64_t waiters_count;   /* of both lists */
     uint64_t consumers_count;
-    struct holder *holders;   /* DL */
+    struct holder *holders; /* DL */
     uint64_t holders_count;
-    bool ending;              /* in core->endings; owns nothing new any more */
-    bool detached;            /* its connection is gone: who waits for it is not served */
-    uint64_t reference;       /* of its latest OPEN or RESUME */
+    bool ending;        /* in core->endings; owns nothing new any more */
+    bool detached;      /* its connection is gone: who waits for it is not served */
+    uint64_t reference; /* of its latest OPEN or RESUME */
     struct session *end_prev, *end_next;
     UT_hash_handle hh; /* by id */
 };
@@ -295,8 +295,8 @@ struct lock {
     struct wait_link *waiters; /* FIFO */
     struct wait_link *parked;  /* of detached sessions, met at the head: in order of parking */
     uint64_t waiters_count;    /* of both lists */
-    uint64_t break_before; /* holders with smaller tokens were broken; they go in slices */
-    bool pumping;          /* in core->lock_pumps */
+    uint64_t break_before;     /* holders with smaller tokens were broken; they go in slices */
+    bool pumping;              /* in core->lock_pumps */
     struct lock *pump_prev, *pump_next;
     uint64_t acquired, contended, broken; /* counters */
     uint64_t created_ms;
@@ -335,7 +335,7 @@ struct core {
     uint32_t free_count;
     struct lock *locks;
     struct order lock_names;
-    struct holder *holders; /* hash by token */
+    struct holder *holders;  /* hash by token */
     struct lock *lock_pumps; /* locks with waiters to serve or holders to break */
     uint64_t waiters_count;
     struct queue *pumps;     /* queues with work left */
