@@ -30,7 +30,9 @@ struct machine {
     struct rng rng;          /* for damage and snapshots, apart from the program's */
     uint64_t snapshot_every; /* steps */
     size_t twin_until;       /* step at which the twin takes over */
+    uint64_t dropped;        /* messages, before this step (model_dropped) */
     bool sliced;             /* this step's work was cut into slices */
+    bool cut;                /* some step was cut in a way that may show later */
     bool parted;       /* slices were cut otherwise than in the model: the core goes on alone */
     size_t part_at;    /* at this step they part in any case; 0: never */
     bool verbose;      /* print every step */

@@ -95,6 +95,11 @@ uint64_t model_fired(const struct model *model)
     return model->fired;
 }
 
+uint64_t model_dropped(const struct model *model)
+{
+    return model->dropped;
+}
+
 static void tick(struct model *model)
 {
     while (model_deadline(model) <= model->now_ms) {

@@ -25,4 +25,7 @@ uint64_t model_deadline(const struct model *model);
 /* How many deadlines the last command fired. */
 uint64_t model_fired(const struct model *model);
 
+/* How many messages were ever dropped to make room: work that no effect shows. */
+uint64_t model_dropped(const struct model *model);
+
 #endif

@@ -168,6 +168,7 @@ void m_queue_drop_oldest(struct model *model, struct m_queue *queue, uint64_t co
         struct m_message *m = m_queue_nth(model, queue, 0);
         m_message_drop(model, m ? m : first_delayed(model, queue));
         COUNT(model, queue, dropped, 1);
+        model->dropped++;
         m_queue_finished(model, queue, 1);
     }
 }

@@ -172,6 +172,7 @@ struct model {
     struct list pumps;        /* queues where somebody may have to be served, in order */
     uint64_t commands;
     uint64_t fired;    /* alarms, by the command under way */
+    uint64_t dropped;  /* messages, for room, ever */
     struct buf *lines; /* of the command under way */
 };
 

@@ -25,8 +25,11 @@
 #undef LIMIT_LOCK_DEPTH
 #undef LIMIT_BODY_CEILING_BYTES
 
+/* count: 16 or 4, by the seed (machine.c) */
+extern uint32_t tight_work_units;
+
 #define LIMIT_BATCH              16
-#define LIMIT_WORK_UNITS         16
+#define LIMIT_WORK_UNITS         tight_work_units
 #define LIMIT_DELIVER_RUN        3
 #define LIMIT_SESSIONS           5
 #define LIMIT_QUEUES             8
@@ -42,8 +45,5 @@
 #define LIMIT_BODY_CEILING_BYTES 4120
 
 #define STEWARD_TIGHT 1
-
-/* count: 16 or 4, by the seed (machine.c) */
-extern uint32_t tight_work_units;
 
 #endif
