@@ -195,6 +195,8 @@ void interrupted_exit(const struct cli *cli);
 struct child {
     int pid;            /* 0: none */
     int stdin_fd;       /* -1: ours */
+    int report_fd;      /* while it is started: where it says that CMD cannot be run */
+    bool unrunnable;    /* it will end with 126 or 127: CMD was never run */
     char *variables[4]; /* "NAME=value" added to the environment; NULL: none. Owned */
 };
 
@@ -222,6 +224,8 @@ void line_real(struct line *line, const char *key, double value);
 void line_bool(struct line *line, const char *key, bool value);
 /* The field of a row, by its type. */
 void line_value(struct line *line, const stw_value *value);
+/* Makes an empty array under key when there is none. */
+void line_array(struct line *line, const char *key);
 /* Adds an object to the array under key (made when it is not there); frees `inner`. */
 void line_append(struct line *line, const char *key, struct line **inner);
 /* The line as malloc'ed text without newline; frees. */

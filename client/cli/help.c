@@ -133,11 +133,13 @@ int cmd_help(struct cli *cli)
         return EXIT_DONE;
     }
     const struct command *command = command_find(cli->operands, cli->operands_count, &used);
-    if (command == NULL && help_group(stdout, cli->operands[0])) {
+    if (command == NULL && cli->operands_count == 1 && help_group(stdout, cli->operands[0])) {
         return EXIT_DONE;
     }
     if (command == NULL) {
-        return usage(cli, "there is no command '%s'", cli->operands[0]);
+        bool two = cli->operands_count > 1;
+        return usage(cli, "there is no command '%s%s%s'", cli->operands[0], two ? " " : "",
+                     two ? cli->operands[1] : "");
     }
     help_print(stdout, command);
     return EXIT_DONE;

@@ -56,6 +56,8 @@ static void lock_json(const stw_rows *rows)
             line_append(line, row_is(rows, row, "holder") ? "held_by" : "waited_for_by", &into);
         }
     }
+    line_array(line, "held_by");
+    line_array(line, "waited_for_by");
     line_print(&line, stdout);
 }
 

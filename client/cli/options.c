@@ -94,7 +94,7 @@ bool duration_parse(const char *text, uint64_t *ms)
     } units[] = {{"", 1e3}, {"s", 1e3}, {"ms", 1}, {"m", 6e4}, {"h", 3.6e6}, {"d", 8.64e7}};
     char *end;
     double value = strtod(text, &end);
-    if (end == text || !(value >= 0) || isinf(value)) {
+    if (end == text || strpbrk(text, "xX") != NULL || !(value >= 0) || isinf(value)) {
         return false;
     }
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {

@@ -100,14 +100,17 @@ void line_value(struct line *line, const stw_value *value)
     }
 }
 
+void line_array(struct line *line, const char *key)
+{
+    if (json_object_get(line->object, key) == NULL) {
+        json_object_set_new(line->object, key, json_array());
+    }
+}
+
 void line_append(struct line *line, const char *key, struct line **inner)
 {
-    json_t *array = json_object_get(line->object, key);
-    if (array == NULL) {
-        array = json_array();
-        json_object_set_new(line->object, key, array);
-    }
-    json_array_append_new(array, (*inner)->object);
+    line_array(line, key);
+    json_array_append_new(json_object_get(line->object, key), (*inner)->object);
     free(*inner);
     *inner = NULL;
 }

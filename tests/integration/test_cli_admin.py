@@ -286,6 +286,7 @@ class Usage(CliCase):
                           ("get", "q", "-n", "x"), ("get", "q", "--timeout", "-1"),
                           ("get", "q", "--all", "-n", "1"), ("put", "q", "--all"),
                           ("lock", "x"), ("lock", "x", "--"), ("exec", "q"), ("stat", "x"),
+                          ("help", "queue", "frobnicate"), ("get", "q", "--timeout", "0x1"),
                           ("queue", "show"), ("queue", "show", "a", "b"), ("session", "show"),
                           ("put", "q", "x", "--priority", "256"), ("put", "q", "-H", "novalue")):
             _, err = self.run_it(*arguments, status=2)
