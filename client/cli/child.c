@@ -5,6 +5,7 @@
 #include "client/cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -59,12 +60,32 @@ static _Noreturn void child_run(char **program, char **environment, const struct
     sigprocmask(SIG_SETMASK, &none, NULL);
     execvpe(program[0], program, environment);
     int error = errno;
+    if (write(child->report_fd, &error, sizeof(error)) < 0) {
+        _exit(EXIT_CHILD_FAILED);
+    }
     dprintf(STDERR_FILENO, "steward: %s: %s\n", program[0], strerror(error));
     _exit(error == ENOENT ? 127 : 126); /* as every shell */
 }
 
+/* The pipe closes by itself when CMD is executed; something in it means that it could not be. */
+static bool child_executed(int report_fd)
+{
+    int error;
+    ssize_t n;
+    do {
+        n = read(report_fd, &error, sizeof(error));
+    } while (n < 0 && errno == EINTR);
+    return n <= 0;
+}
+
 bool child_start(struct cli *cli, struct child *child)
 {
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) != 0) {
+        fail(cli, "cannot make a pipe: %s", strerror(errno));
+        return false;
+    }
+    child->report_fd = report[1];
     char **environment = environment_make(child);
     pid_t parent = getpid();
     fflush(stdout);
@@ -72,9 +93,13 @@ bool child_start(struct cli *cli, struct child *child)
     if (pid == 0) {
         child_run(cli->program, environment, child, parent);
     }
+    int error = errno;
     free(environment);
+    close(report[1]);
+    child->unrunnable = pid > 0 && !child_executed(report[0]);
+    close(report[0]);
     if (pid < 0) {
-        fail(cli, "cannot fork: %s", strerror(errno));
+        fail(cli, "cannot fork: %s", strerror(error));
         return false;
     }
     child->pid = pid;

@@ -28,6 +28,7 @@ struct exec {
     uint64_t left;                 /* items still to be taken */
     uint64_t done, failed, broken; /* acked, nacked, not settled */
     bool cancelled;                /* the get under way was asked to end */
+    bool unrunnable;               /* CMD is not there, or no program */
     bool ended;                    /* no more items: time-out, stopped, failed */
     int stopped_by;                /* signal; 0: none */
     int code;                      /* the failure that ended the taking; STW_OK: none */
@@ -68,6 +69,10 @@ static void job_settle(struct exec *exec, struct job *job, int status)
     if (status == 0) {
         exec->done++;
         stw_ack_async(&job->message, &future);
+    } else if (job->child.unrunnable) {
+        /* no fault of the item's, and the next one would fare no better */
+        exec->unrunnable = exec->ended = true;
+        stw_release_async(&job->message, &future);
     } else if (exec->stopped_by != 0) {
         stw_release_async(&job->message, &future);
     } else {
@@ -140,7 +145,7 @@ static void exec_got(struct exec *exec, stw_future *future)
     int code = stw_future_poll(future);
     stw_message *message = code == STW_OK ? stw_future_message(future) : NULL;
     exec->get = NULL;
-    if (message != NULL && exec->stopped_by != 0) {
+    if (message != NULL && exec->ended) {
         stw_release_async(&message, NULL);
     } else if (message != NULL) {
         exec->left--;
@@ -149,7 +154,7 @@ static void exec_got(struct exec *exec, stw_future *future)
         exec->ended = true;
         exec->code = code;
         bool over = code == STW_ETIMEOUT || code == STW_EEMPTY || code == STW_ESHUTDOWN;
-        if (exec->stopped_by == 0 && (!over || given(exec->cli, OPTION_MAX))) {
+        if (exec->stopped_by == 0 && !exec->cancelled && (!over || given(exec->cli, OPTION_MAX))) {
             fail_code(exec->cli, code, stw_future_error(future));
         }
     }
@@ -203,7 +208,7 @@ static void exec_loop(struct exec *exec)
         if (taking && exec->get == NULL && exec->running < exec->jobs_max) {
             exec_ask(exec);
         }
-        if (exec->stopped_by != 0 && exec->get != NULL && !exec->cancelled) {
+        if ((exec->stopped_by != 0 || exec->unrunnable) && exec->get != NULL && !exec->cancelled) {
             exec->cancelled = true;
             stw_future_cancel(exec->get);
         }
@@ -226,7 +231,7 @@ static int exec_result(struct exec *exec)
     bool over = exec->code == STW_ETIMEOUT || exec->code == STW_EEMPTY;
     bool none = exec->done + exec->failed == 0;
     if (exec_single(exec)) {
-        if (!none && exec->broken == 0) {
+        if ((!none || exec->unrunnable) && exec->broken == 0) {
             return exec->status;
         }
         return none && over ? EXIT_CHILD_TIMEOUT : EXIT_CHILD_FAILED;
@@ -240,7 +245,8 @@ static int exec_result(struct exec *exec)
         line_print(&line, stdout);
     }
     over = over || exec->code == STW_ESHUTDOWN;
-    if (exec->failed > 0 || exec->broken > 0 || (exec->code != STW_OK && !over)) {
+    if (exec->unrunnable || exec->failed > 0 || exec->broken > 0 ||
+        (exec->code != STW_OK && !over)) {
         return EXIT_FAILED;
     }
     return over && (none || given(exec->cli, OPTION_MAX)) ? EXIT_NOTHING : EXIT_DONE;

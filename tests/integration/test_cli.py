@@ -188,6 +188,11 @@ class Items(CliCase):
         self.assertEqual(row["ready"] + row["acked"], 10000)
         self.assertEqual(self.c.get(self.queue).deliveries, 1)
 
+    def test_a_full_disk_and_closed_descriptors_are_said(self):
+        self.shell('! "$S" stat 2>err >/dev/full; grep -q "No space" err; rm err')
+        self.shell('! "$S" put "$Q" <&- 2>/dev/null; "$S" put "$Q" x; ! "$S" get "$Q" 2>&1 >&-; '
+                   '[ "$("$S" get "$Q" --timeout 0)" = x ]')
+
     # ---- exec ----------------------------------------------------------------------------------
 
     def test_exec_acks_and_nacks(self):
@@ -219,6 +224,11 @@ class Items(CliCase):
         self.c.put(self.queue, b"x")
         self.run_it(*one, "/nonexistent/program", status=127)
         self.run_it(*one, os.path.dirname(self.directory), status=126)
+
+    def test_exec_of_a_missing_cmd_stops_and_releases(self):
+        self.c.puts(self.queue, [b"1", b"2"])
+        self.run_it("exec", self.queue, "--jobs", 2, "--", "/nonexistent/program", status=1)
+        self.assertEqual({self.c.get(self.queue).deliveries for _ in range(2)}, {1})
 
     def test_exec_of_many(self):
         for i in range(20):
