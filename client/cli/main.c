@@ -6,6 +6,9 @@
  */
 #include "client/cli/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,15 +120,44 @@ static int run(struct cli *cli, int argc, char **argv)
     return code != EXIT_DONE ? code : cli->command->run(cli);
 }
 
+/* A descriptor 0, 1 or 2 that is closed would be given to a socket, and stdin or stdout would be
+ * that. In its place stands one that cannot be read or written: the command then says so. */
+static void standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) {
+            _exit(EXIT_FAILED);
+        }
+    }
+}
+
+/* Everything printed must have arrived: a full disk is a failure. A closed pipe says enough. */
+static int output_finish(const struct cli *cli, int code)
+{
+    bool earlier = ferror(stdout) != 0; /* its errno is gone */
+    bool good = fflush(stdout) == 0 && !earlier;
+    int error = errno;
+    if (good || cli->interrupted != 0) {
+        return code;
+    }
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    bool closed_pipe = poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+    if (!closed_pipe) {
+        fail(cli, "cannot write: %s",
+             earlier ? "not all of the output was taken" : strerror(error));
+    }
+    return code == EXIT_DONE ? EXIT_FAILED : code;
+}
+
 int main(int argc, char **argv)
 {
     static struct cli cli = {.signals_fd = -1};
+    standard_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error to handle: leases are to be given back */
     int code = run(&cli, argc, argv);
     client_close(&cli);
-    if (fflush(stdout) != 0 && code == EXIT_DONE) {
-        code = EXIT_FAILED;
-    }
+    code = output_finish(&cli, code);
     interrupted_exit(&cli);
     options_free(&cli);
     return code;
