@@ -118,6 +118,7 @@ static bool put_item(struct put *put, const void *data, size_t size)
 struct input {
     char *data;
     size_t size, capacity;
+    size_t searched; /* so many bytes hold no separator */
     bool ended;
 };
 
@@ -152,16 +153,18 @@ static bool input_fill(struct put *put, struct input *input)
 /* Puts every complete item in the buffer; false to stop. */
 static bool input_split(struct put *put, struct input *input, char separator)
 {
-    size_t from = 0;
+    size_t from = 0, searched = input->searched;
     char *end;
-    while ((end = memchr(input->data + from, separator, input->size - from)) != NULL) {
+    while ((end = memchr(input->data + searched, separator, input->size - searched)) != NULL) {
         size_t size = (size_t)(end - input->data) - from;
         if (!put_item(put, input->data + from, size)) {
             return false;
         }
         from += size + 1;
+        searched = from;
     }
     input->size -= from;
+    input->searched = input->size;
     memmove(input->data, input->data + from, input->size);
     return true;
 }
