@@ -1,5 +1,8 @@
 # What `cmake --install` puts where.
 
+# Relative to the file itself: true wherever --prefix or a package puts it.
+file(RELATIVE_PATH STEWARD_PC_PREFIX "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+string(REGEX REPLACE "/$" "" STEWARD_PC_PREFIX "${STEWARD_PC_PREFIX}")
 configure_file("${CMAKE_SOURCE_DIR}/cmake/steward.pc.in" "${CMAKE_BINARY_DIR}/steward.pc" @ONLY)
 
 foreach(program stewardd steward)
