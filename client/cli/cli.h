@@ -170,6 +170,9 @@ int usage(const struct cli *cli, const char *format, ...) __attribute__((format(
 int fail_code(const struct cli *cli, int code, const char *detail);
 /* As fail_code, with the client's last sentence; nothing is printed for STW_OK. */
 int finish(const struct cli *cli, int code);
+/* As finish, for `queue delete NAME` and its kin, which give nothing back: with --json an object
+ * that names the command and its operand says that it is done. */
+int acted(const struct cli *cli, int code);
 /* The exit code of a library's error. */
 int exit_code(int code);
 

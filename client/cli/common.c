@@ -89,6 +89,18 @@ int finish(const struct cli *cli, int code)
     return code == STW_OK ? EXIT_DONE : fail_code(cli, code, stw_last_error(cli->client));
 }
 
+int acted(const struct cli *cli, int code)
+{
+    char words[64];
+    if (code == STW_OK && given(cli, OPTION_JSON)) {
+        struct line *line = line_begin();
+        line_text(line, "command", command_words(cli, words, sizeof(words)));
+        line_text(line, cli->command->group, cli->operands[0]);
+        line_print(&line, stdout);
+    }
+    return finish(cli, code);
+}
+
 /* What a failure of Steward ends with: 125 where any other number might be CMD's own. */
 static int failed_code(const struct cli *cli)
 {

@@ -113,5 +113,5 @@ int cmd_lock_show(struct cli *cli)
 int cmd_lock_break(struct cli *cli)
 {
     int code = client_open(cli);
-    return code != EXIT_DONE ? code : finish(cli, stw_lock_break(cli->client, cli->operands[0]));
+    return code != EXIT_DONE ? code : acted(cli, stw_lock_break(cli->client, cli->operands[0]));
 }

@@ -150,7 +150,7 @@ int cmd_queue_create(struct cli *cli)
     int code = client_open(cli);
     return code != EXIT_DONE
                ? code
-               : finish(cli, stw_queue_declare(cli->client, cli->operands[0], &options));
+               : acted(cli, stw_queue_declare(cli->client, cli->operands[0], &options));
 }
 
 int cmd_queue_alter(struct cli *cli)
@@ -163,9 +163,8 @@ int cmd_queue_alter(struct cli *cli)
         return usage(cli, "wants at least one option to change");
     }
     int code = client_open(cli);
-    return code != EXIT_DONE
-               ? code
-               : finish(cli, stw_queue_alter(cli->client, cli->operands[0], &options));
+    return code != EXIT_DONE ? code
+                             : acted(cli, stw_queue_alter(cli->client, cli->operands[0], &options));
 }
 
 /* ---- acting ---------------------------------------------------------------------------------- */
@@ -173,7 +172,7 @@ int cmd_queue_alter(struct cli *cli)
 static int act(struct cli *cli, int (*call)(stw_client *, const char *))
 {
     int code = client_open(cli);
-    return code != EXIT_DONE ? code : finish(cli, call(cli->client, cli->operands[0]));
+    return code != EXIT_DONE ? code : acted(cli, call(cli->client, cli->operands[0]));
 }
 
 int cmd_queue_delete(struct cli *cli)
@@ -235,14 +234,14 @@ int cmd_queue_shutdown(struct cli *cli)
 {
     int code = client_open(cli);
     return code != EXIT_DONE ? code
-                             : finish(cli, stw_queue_shutdown(cli->client, cli->operands[0],
-                                                              given(cli, OPTION_NOW)));
+                             : acted(cli, stw_queue_shutdown(cli->client, cli->operands[0],
+                                                             given(cli, OPTION_NOW)));
 }
 
 int cmd_queue_join(struct cli *cli)
 {
     int code = client_open(cli);
     return code != EXIT_DONE ? code
-                             : finish(cli, stw_queue_join(cli->client, cli->operands[0],
-                                                          option_ms(cli, OPTION_TIMEOUT, -1)));
+                             : acted(cli, stw_queue_join(cli->client, cli->operands[0],
+                                                         option_ms(cli, OPTION_TIMEOUT, -1)));
 }

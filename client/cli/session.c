@@ -80,5 +80,5 @@ int cmd_session_end(struct cli *cli)
         return EXIT_USAGE;
     }
     int code = client_open(cli);
-    return code != EXIT_DONE ? code : finish(cli, stw_session_end(cli->client, id));
+    return code != EXIT_DONE ? code : acted(cli, stw_session_end(cli->client, id));
 }

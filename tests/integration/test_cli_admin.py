@@ -130,7 +130,8 @@ class Queues(CliCase):
         self.out("queue", "create", self.queue, "--maxsize", 11)
         self.fails(2, "option", "queue", "alter", self.queue)
         self.fails(2, "overflow", "queue", "create", self.queue, "--overflow", "burst")
-        self.out("queue", "delete", self.queue)
+        self.assertEqual(self.json("queue", "delete", self.queue),
+                         [{"command": "queue delete", "queue": self.queue}])
         self.fails(1, "STW_ENOENT", "queue", "show", self.queue)
         self.fails(1, "STW_ENOENT", "queue", "delete", self.queue)
 
