@@ -15,11 +15,15 @@
 #include "broker/core/timer.h"
 #include "broker/gateway/gateway.h"
 #include "common/base/limits.h"
+#include "common/base/panic.h"
 #include "common/base/steward_errors.h"
 #include "common/wire/codec.h"
 #include "common/wire/protocol.h"
 
 #include <msgpack.h>
+
+/* No exit: out of memory is for the supervisor to see. */
+#define uthash_fatal(message) panic(message, __FILE__, __LINE__)
 #include <uthash.h>
 
 /* bytes: the longest header [number, seen]: it is written in front of the records at the end */
