@@ -21,8 +21,8 @@ struct run {
     uint64_t deadline_ms;
 };
 
-/* Takes messages off the queue, as far as max and the consumer's credit in bytes reach; a get has as
- * much credit as a consumer by default, so that no answer is larger than an outbox. */
+/* Takes messages off the queue, as far as max and the consumer's credit in bytes reach; a get has
+ * as much credit as a consumer by default, so that no answer is larger than an outbox. */
 static void run_take(struct core *core, const struct lease_order *order, struct run *run)
 {
     int64_t credit = order->consumer ? order->consumer->credit_bytes : LIMIT_CREDIT_BYTES;

@@ -18,7 +18,7 @@
 /* bytes: likewise; packets are up to 256 KiB, and a turn should not last much over 10 ms */
 #define MANAGER_TURN_BYTES (4 * 1024 * 1024)
 
-/* count: connections that closed and whose peers are still to be asked for: a whole fleet at once */
+/* count: connections that closed and whose peers are still to be asked for: a fleet at once */
 #define MANAGER_CLOSED 16384
 
 /* A connection whose close the monitor reported. */

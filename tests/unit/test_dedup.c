@@ -39,7 +39,7 @@ START_TEST(the_window_ends)
 }
 END_TEST
 
-/* The window an id was remembered with is its own; expired, it is none, even if it is still there. */
+/* The window an id was remembered with is its own; expired, it is none, even if still there. */
 START_TEST(a_changed_window_is_for_later_ids)
 {
     struct queues q;
