@@ -7,4 +7,7 @@
 /* Takes `self`, which class->destroy frees; borrows `class` (static). */
 struct journal *journal_new(const struct journal_class *class, void *self);
 
+/* Its own state; asserts that it is of this class. */
+void *journal_self(const struct journal *journal, const struct journal_class *class);
+
 #endif

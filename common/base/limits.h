@@ -164,6 +164,9 @@
 /* bytes: items gathered in one record; 64 KiB saturate a disk at a third of its rate */
 #define LIMIT_LOG_RECORD_BYTES (1024 * 1024)
 
+/* bytes: commands gathered in one entry of the log, unless one is larger; it fits one record */
+#define LIMIT_ENTRY_BYTES (LIMIT_LOG_RECORD_BYTES - 4096)
+
 /* bytes: durable records kept in memory, for followers that are hardly behind */
 #define LIMIT_LOG_RECENT_BYTES (8 * 1024 * 1024)
 
