@@ -26,7 +26,8 @@
     X(CANCEL_KEEPS_LOCK, "a cancelled acquire keeps the lock it was granted")                      \
     X(PAUSE_IGNORED, "a paused queue delivers")                                                    \
     X(TTL_IGNORED, "a message outlives its time-to-live")                                          \
-    X(DETACHED_SERVED, "who waits for a detached session is still served")
+    X(DETACHED_SERVED, "who waits for a detached session is still served")                         \
+    X(DEDUP_EXPIRED, "a dedup id counts after its window")
 
 enum canary {
     CANARY_NONE = 0,

@@ -41,7 +41,7 @@ struct dedup *dedup_new(struct slice id)
 bool dedup_known(const struct core *core, const struct queue *queue, struct slice id)
 {
     const struct dedup *dedup = dedup_find(core, queue, id);
-    return dedup && dedup->expires_ms > core->now_ms;
+    return dedup && (dedup->expires_ms > core->now_ms || CANARY(DEDUP_EXPIRED));
 }
 
 static void dedup_forget(struct core *core, struct queue *queue, struct dedup *dedup)

@@ -136,8 +136,6 @@ void waiter_free(struct core *core, struct waiter *waiter);
 void waiter_leave(struct core *core, struct waiter *waiter);
 /* Deadline passed: answers ETIMEOUT (EEMPTY never: that is for try) and leaves. */
 void waiter_timeout(struct core *core, struct waiter *waiter);
-/* Ends a waiter with an error: answers, then waiter_free. */
-void waiter_fail(struct core *core, struct waiter *waiter, int code);
 
 /* ---- message.c, fifo.c ---------------------------------------------------------------------- */
 struct message *message_new(struct core *core, struct queue *queue, struct slice body);

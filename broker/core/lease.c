@@ -128,9 +128,7 @@ struct settle {
 static struct refusal settle_check(const struct command *command)
 {
     const struct cmd_settle *settle = &command->settle;
-    if (settle->count > LIMIT_BATCH) {
-        return (struct refusal){STW_EINVAL, "at most 1024 tags are settled at once"};
-    }
+    STEWARD_ASSERT(settle->count <= LIMIT_BATCH); /* answers_begin refuses more */
     if (command->kind == COMMAND_RENEW && (!duration_good(settle->lease_ms, SETTING_DEFAULT) ||
                                            settle->lease_ms < LIMIT_LEASE_MIN_MS)) {
         return (struct refusal){STW_EINVAL, "the lease is shorter or longer than the limits"};

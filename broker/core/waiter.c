@@ -206,16 +206,6 @@ void waiter_timeout(struct core *core, struct waiter *waiter)
     waiter_leave(core, waiter);
 }
 
-void waiter_fail(struct core *core, struct waiter *waiter, int code)
-{
-    if (waiter->kind == WAIT_CONSUME) {
-        emit_consumer_ended(core, waiter->session->id, waiter->request, code);
-    } else {
-        answer_codes(core, waiter->session, waiter->request, 1, code);
-    }
-    waiter_free(core, waiter);
-}
-
 /* ---- detached sessions ---------------------------------------------------------------------- */
 
 bool waiter_asleep(const struct waiter *waiter)

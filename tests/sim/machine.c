@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* count: units of work of the tighter seeds */
 #define FEW_UNITS 4
@@ -60,8 +61,9 @@ static bool complain(const struct machine *machine, const char *what, size_t ste
     return false;
 }
 
-/* What was decoded, encoded again, must be the same bytes. */
-static bool check_encoding(struct machine *machine, const struct command *command, size_t step)
+/* What was decoded, encoded again, must be the same bytes; what is twisted must not be decoded. */
+static bool check_encoding(struct machine *machine, const struct command *command, bool twisted,
+                           size_t step)
 {
     buf_clear(&machine->bytes);
     command_encode(&machine->bytes, command);
@@ -72,6 +74,10 @@ static bool check_encoding(struct machine *machine, const struct command *comman
     if (code == 0)
         command_encode(&machine->twin_bytes, &again);
     command_arena_fini(&arena);
+    if (strcmp(command_name(command->kind), "?") == 0)
+        return complain(machine, "the command has no name", step);
+    if (twisted)
+        return code != 0 || complain(machine, "the decoder lets a wrong command through", step);
     return bufs_equal(&machine->bytes, &machine->twin_bytes) ||
            complain(machine, "the command's encoding does not survive a round trip", step);
 }
@@ -90,13 +96,20 @@ static bool snapshots_equal(struct machine *machine, const struct core *a, const
 /* Cuts or changes the bytes in scratch; true: they are shorter now. */
 static bool damage(struct machine *machine, struct buf *bytes)
 {
-    uint64_t at = rng_below(&machine->rng, bytes->size);
-    if (rng_chance(&machine->rng, 50)) {
-        bytes->size = (size_t)at;
-        return true;
+    size_t at = (size_t)rng_below(&machine->rng, bytes->size), left = bytes->size - at;
+    switch (rng_below(&machine->rng, 6)) {
+    case 0: bytes->size = at; return true;
+    case 1: bytes->data[at] = (uint8_t)rng_below(&machine->rng, 4); return false;
+    case 2: memset(bytes->data + at, 0, left < 8 ? left : 8); return false;
+    case 3: memset(bytes->data + at, 0xFF, left < 4 ? left : 4); return false;
+    case 4: { /* one record takes the place of another */
+        size_t from = (size_t)rng_below(&machine->rng, bytes->size), size = bytes->size - from;
+        size = size < left ? size : left;
+        memmove(bytes->data + at, bytes->data + from, size < 16 ? size : 16);
+        return false;
     }
-    bytes->data[at] ^= (uint8_t)(1u << rng_below(&machine->rng, 8));
-    return false;
+    default: bytes->data[at] ^= (uint8_t)(1u << rng_below(&machine->rng, 8)); return false;
+    }
 }
 
 /* A damaged command is refused or is the one command that has these bytes. */
@@ -119,7 +132,7 @@ static bool check_damaged(struct machine *machine, struct slice good, size_t ste
 /* A cut snapshot is refused; a changed one is refused or loads, and harms nobody. */
 static bool check_damaged_snapshot(struct machine *machine, size_t step)
 {
-    for (int tries = 0; tries < 4; tries++) {
+    for (int tries = 0; tries < 8; tries++) {
         buf_clear(&machine->twin_bytes);
         buf_add(&machine->twin_bytes, machine->bytes.data, machine->bytes.size);
         bool cut = damage(machine, &machine->twin_bytes);
@@ -191,6 +204,18 @@ static void print_step(const struct machine *machine, uint64_t now_ms,
     trace_difference(&machine->expected, &machine->got);
 }
 
+/* The model does not count the bytes of answers: the sentences of errors are none of its promises. */
+static bool ended_by_bytes(const struct effects *effects)
+{
+    for (size_t i = 0; i < effects->count; i++) {
+        const struct effect *e = &effects->items[i];
+        if (e->kind == EFFECT_SESSION_ENDED &&
+            slice_equal(e->text, slice_str("its unconfirmed answers exceed the limit in bytes")))
+            return true;
+    }
+    return false;
+}
+
 static bool apply_all(struct machine *machine, uint64_t now_ms, const struct command *command,
                       size_t step)
 {
@@ -199,6 +224,7 @@ static bool apply_all(struct machine *machine, uint64_t now_ms, const struct com
     trace_effects(&machine->got, &machine->effects);
     model_apply(machine->model, now_ms, command, &machine->expected);
     core_check(machine->core);
+    machine->parted = machine->parted || (MACHINE_LOOSE && ended_by_bytes(&machine->effects));
     return twin_apply(machine, now_ms, command) ||
            complain(machine, "the restored core answers otherwise", step);
 }
@@ -266,13 +292,25 @@ static bool go_alone(struct machine *machine, uint64_t now_ms)
     return true;
 }
 
+/* What the gateway asks about sessions. */
+static bool check_session(struct machine *machine, uint64_t id, size_t step)
+{
+    struct session_info info = {0};
+    uint64_t highest = 0;
+    bool found = core_session(machine->core, id, &info);
+    bool expected = model_session(machine->model, id, &highest);
+    return (found == expected && info.highest_request == highest) ||
+           complain(machine, "the core knows other sessions", step);
+}
+
 bool machine_step(struct machine *machine, const struct program *program, size_t step)
 {
     struct command command;
     uint64_t now_ms = program->steps[step].now_ms;
     if (!program_command(program, step, &machine->arena, &command))
         return true;
-    if (!check_encoding(machine, &command, step) || !twin_step(machine, step) ||
+    bool twisted = program->steps[step].twisted && !program->steps[step].muted;
+    if (!check_encoding(machine, &command, twisted, step) || !twin_step(machine, step) ||
         !check_damaged(machine, program_bytes(program, step), step))
         return false;
     buf_clear(&machine->expected);
@@ -288,7 +326,8 @@ bool machine_step(struct machine *machine, const struct program *program, size_t
         same = drain(machine, now_ms, step);
     if (machine->verbose)
         print_step(machine, now_ms, &command, step);
-    return same && compare(machine, step);
+    return same && compare(machine, step) &&
+           (machine->parted || check_session(machine, command.session, step));
 }
 
 bool machine_finish(struct machine *machine)

@@ -90,6 +90,14 @@ static void fire(struct model *model, const struct next *next)
     }
 }
 
+bool model_session(const struct model *model, uint64_t id, uint64_t *highest_request)
+{
+    const struct m_session *session = m_session_of(model, id);
+    if (session)
+        *highest_request = session->highest_request;
+    return session != NULL;
+}
+
 uint64_t model_fired(const struct model *model)
 {
     return model->fired;

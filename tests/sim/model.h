@@ -22,6 +22,9 @@ void model_apply(struct model *model, uint64_t now_ms, const struct command *com
 /* When a tick would next do something; UINT64_MAX: never. */
 uint64_t model_deadline(const struct model *model);
 
+/* Is there such a session, and what is the highest id of its requests? */
+bool model_session(const struct model *model, uint64_t id, uint64_t *highest_request);
+
 /* How many deadlines the last command fired. */
 uint64_t model_fired(const struct model *model);
 

@@ -30,6 +30,9 @@ static bool dead_letters_have_a_name(const struct cmd_queue *c, const struct m_q
 static int check_options(const struct cmd_queue *c, const struct m_queue *queue)
 {
     const struct queue_options *o = &c->options;
+    if (o->given > QUEUE_OPTIONS_ALL ||
+        (given(o, QUEUE_OVERFLOW) && o->overflow > OVERFLOW_DROP_OLDEST))
+        return STW_EINVAL;
     if (given(o, QUEUE_LEASE) && o->lease_ms < LIMIT_LEASE_MIN_MS)
         return STW_EINVAL;
     if (too_long(o, QUEUE_LEASE, o->lease_ms) || too_long(o, QUEUE_TTL, o->ttl_ms) ||

@@ -120,8 +120,10 @@ uint64_t m_answers_open(struct model *model, struct m_session *session,
                         const struct command *command)
 {
     uint64_t count = command_requests(command), old = 0;
-    if (command->request > session->highest_request + 1) {
-        for (uint64_t i = 0; i < count; i++)
+    if (command->request == 0)
+        return 0;
+    if (command->request > session->highest_request + 1 || count > LIMIT_BATCH) {
+        for (uint64_t i = 0; i < (count > LIMIT_BATCH ? 1 : count); i++)
             reply_error(model, session->id, command->request + i, STW_EPROTO);
         return 0;
     }

@@ -6,7 +6,7 @@
 static int check_names(const struct model *model, const struct cmd_get *get)
 {
     uint64_t missing = 0;
-    if (get->queues_count < 1)
+    if (get->queues_count < 1 || get->queues_count > LIMIT_GET_QUEUES)
         return STW_EINVAL;
     for (size_t i = 0; i < get->queues_count; i++) {
         if (!m_name_good(get->queues[i]))

@@ -130,7 +130,7 @@ static int acquire_check(const struct model *model, const struct m_session *sess
                          const struct m_lock *lock, const struct cmd_acquire *a)
 {
     bool semaphore = a->kind == LOCK_SEMAPHORE;
-    if (!m_name_good(a->name) || !lease_good(a->lease_ms))
+    if (!m_name_good(a->name) || !lease_good(a->lease_ms) || a->kind > LOCK_SEMAPHORE)
         return STW_EINVAL;
     if (semaphore && (a->permits < 1 || a->permits > LIMIT_PERMITS || a->reentrant))
         return STW_EINVAL;

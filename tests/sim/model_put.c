@@ -13,6 +13,8 @@ static bool duration_good(uint64_t duration_ms, uint64_t special)
 static int check_headers(const struct put_options *options)
 {
     uint64_t bytes = 0;
+    if (options->headers_count > LIMIT_HEADERS)
+        return STW_ETOOBIG;
     for (size_t i = 0; i < options->headers_count; i++) {
         const struct header_pair *pair = &options->headers[i];
         bytes += pair->name.size + pair->value.size;
@@ -28,7 +30,8 @@ static int check_headers(const struct put_options *options)
 static int check_put(const struct cmd_put *put)
 {
     const struct put_options *o = put->options;
-    if (put->count < 1 || !duration_good(put->timeout_ms, TIMEOUT_FOREVER))
+    if (put->count < 1 || put->count > LIMIT_BATCH ||
+        !duration_good(put->timeout_ms, TIMEOUT_FOREVER))
         return STW_EINVAL;
     for (size_t i = 0; i < put->count; i++)
         if (put->bodies[i].size > LIMIT_BODY_CEILING_BYTES)

@@ -31,6 +31,8 @@ void plan_init(struct plan *plan, uint64_t seed, const struct model *model, stru
     plan->span_ms = spans[rng_below(&plan->rng, 4)];
     plan->resend_percent = rng_below(&plan->rng, 3) * 4;
     plan->strange_percent = rng_below(&plan->rng, 2) * 2;
+    plan->dedup_percent = rng_chance(&plan->rng, 60) ? 30 : 90;
+    plan->large_percent = rng_chance(&plan->rng, 85) ? 0 : 30;
     draw_weights(plan);
     struct command boot = {.kind = COMMAND_BOOTSTRAP,
                            .bootstrap = {rng_next(&plan->rng), rng_next(&plan->rng) | 1}};
@@ -71,7 +73,8 @@ static bool add_resend(struct plan *plan)
     size_t count = plan->program->count;
     size_t back = rng_between(&plan->rng, 1, rng_chance(&plan->rng, 70) ? 10 : 200);
     struct command command;
-    if (back >= count || !program_command(plan->program, count - back, &plan->arena, &command))
+    if (back >= count || plan->program->steps[count - back].twisted ||
+        !program_command(plan->program, count - back, &plan->arena, &command))
         return false;
     if (command.kind == COMMAND_SESSION_OPEN || command.kind == COMMAND_BOOTSTRAP)
         return false;
@@ -85,7 +88,8 @@ static bool add_overlap(struct plan *plan)
     size_t count = plan->program->count;
     for (size_t back = 1; back < 12 && back < count; back++) {
         struct command c;
-        if (!program_command(plan->program, count - back, &plan->arena, &c))
+        if (plan->program->steps[count - back].twisted ||
+            !program_command(plan->program, count - back, &plan->arena, &c))
             continue;
         if (c.kind == COMMAND_PUT && c.put.count < 8) {
             for (size_t i = 0; i < c.put.count; i++)
@@ -116,9 +120,11 @@ static size_t pick_verb(struct plan *plan)
     return verb;
 }
 
-/* Mostly the next id; else a gap, or an old id with another payload. */
+/* Mostly the next id; else a gap, or an old id with another payload, or none at all. */
 static uint64_t pick_request(struct plan *plan, const struct m_session *session)
 {
+    if (rng_chance(&plan->rng, plan->strange_percent) && rng_chance(&plan->rng, 20))
+        return 0;
     if (!rng_chance(&plan->rng, plan->resend_percent))
         return session->highest_request + 1;
     if (rng_chance(&plan->rng, 15))
@@ -146,6 +152,8 @@ static bool add_verb(struct plan *plan)
         command.request = session ? pick_request(plan, session) : 1;
     }
     program_add(plan->program, plan->now_ms, &command);
+    if (rng_chance(&plan->rng, plan->strange_percent))
+        program_twist(plan->program);
     return true;
 }
 

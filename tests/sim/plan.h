@@ -26,7 +26,7 @@ struct plan {
     uint64_t span_ms;       /* usual size of time-outs and steps of time */
     uint64_t bodies;        /* serial number of the next body */
     uint64_t references;
-    uint64_t resend_percent, strange_percent;
+    uint64_t resend_percent, strange_percent, dedup_percent, large_percent;
     /* memory of the command under construction */
     struct slice slices[LIMIT_BATCH];
     struct header_pair headers[LIMIT_HEADERS];

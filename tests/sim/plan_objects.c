@@ -85,7 +85,9 @@ bool verb_session_list(struct plan *plan, struct command *command)
     command->page.max = rng_between(&plan->rng, 1, 5);
     command->page.after = slice_str(rng_chance(&plan->rng, 50) ? "" : "2");
     if (rng_chance(&plan->rng, plan->strange_percent * 3))
-        command->page.after = slice_str(rng_below(&plan->rng, 2) ? "x" : "99999999999999999999999");
+        command->page.after = slice_str(rng_below(&plan->rng, 2) ? "x" : "99999999999999999999");
+    if (rng_chance(&plan->rng, plan->strange_percent))
+        command->page.after = slice_str("999999999999999999999");
     if (rng_chance(&plan->rng, plan->strange_percent))
         command->page.max = rng_below(&plan->rng, 2) ? 0 : LIMIT_PAGE_ROWS + 1;
     return verb_begin(plan, command, COMMAND_SESSION_LIST);
@@ -182,6 +184,8 @@ static void pick_page(struct plan *plan, struct cmd_page *page, struct slice nam
         page->after = name;
     if (rng_chance(&plan->rng, 30))
         page->prefix = slice_of(name.data, rng_below(&plan->rng, name.size + 1));
+    if (rng_chance(&plan->rng, plan->strange_percent))
+        page->after = pick_text(plan, LIMIT_NAME_BYTES + rng_below(&plan->rng, 2));
     if (rng_chance(&plan->rng, plan->strange_percent * 2))
         page->prefix = pick_text(plan, LIMIT_NAME_BYTES + rng_below(&plan->rng, 2));
     if (rng_chance(&plan->rng, plan->strange_percent * 2))

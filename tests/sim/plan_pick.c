@@ -3,8 +3,9 @@
 #include "tests/sim/plan.h"
 #include "tests/sim/trace.h"
 
-static const char *const bad_names[] = {"",     "a\nb",  "\xff\xfe",     "$own",
-                                        "\xc3", "a\x7f", "\xed\xa0\x80", "\xf0\x9f\x98\x80"};
+static const char *const bad_names[] = {
+    "",      "a\nb",         "\xff\xfe",         "$own",     "\xc3",
+    "a\x7f", "\xed\xa0\x80", "\xf0\x9f\x98\x80", "\xc0\x80", "\xf4\x90\x80\x80"};
 
 /* The text buffer was reserved in advance: slices into it stay where they are. */
 struct slice pick_text(struct plan *plan, size_t size)
@@ -48,6 +49,8 @@ struct slice pick_body(struct plan *plan)
 {
     uint64_t kind = rng_below(&plan->rng, 100);
     plan->bodies++;
+    if (rng_chance(&plan->rng, plan->large_percent))
+        return pick_text(plan, rng_between(&plan->rng, 3000, 20000));
     if (kind < 4)
         return slice_str("");
     if (kind < 8)

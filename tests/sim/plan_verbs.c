@@ -41,8 +41,8 @@ static size_t pick_headers(struct plan *plan)
     if (kind > 95)
         count = LIMIT_HEADERS;
     for (size_t i = 0; i < count; i++) {
-        size_t name = rng_between(&plan->rng, 1, 9);
-        if (kind >= 93 && i == 1 && plan->strange_percent)
+        size_t name = rng_chance(&plan->rng, 10) ? rng_between(&plan->rng, 1, 9) : i + 1;
+        if ((kind == 93 || kind == 94) && i == 0 && plan->strange_percent)
             name = kind == 93 ? 254 : 0;
         plan->headers[i].name = pick_text(plan, name);
         plan->headers[i].value = pick_text(plan, rng_below(&plan->rng, size + 1));
@@ -52,12 +52,13 @@ static size_t pick_headers(struct plan *plan)
 
 static struct slice pick_dedup(struct plan *plan)
 {
-    if (rng_chance(&plan->rng, 60))
+    if (!rng_chance(&plan->rng, plan->dedup_percent))
         return slice_str("");
     if (rng_chance(&plan->rng, plan->strange_percent))
         return pick_text(plan, LIMIT_DEDUP_ID_BYTES + rng_below(&plan->rng, 2));
     size_t start = plan->text.size;
-    trace_add(&plan->text, "d%u", (unsigned)rng_below(&plan->rng, 5));
+    trace_add(&plan->text, "d%u",
+              (unsigned)rng_below(&plan->rng, plan->dedup_percent > 50 ? 2 : 5));
     return slice_of(plan->text.data + start, plan->text.size - start);
 }
 
@@ -78,6 +79,8 @@ static bool verb_put_many(struct plan *plan, struct command *command)
         o->priority = (uint8_t)(rng_chance(&plan->rng, 50) ? rng_below(&plan->rng, 3)
                                                            : rng_below(&plan->rng, 256));
     o->dedup_id = pick_dedup(plan);
+    if (o->dedup_id.size > 0 && !rng_chance(&plan->rng, 10))
+        command->put.count = 1;
     o->headers = plan->headers;
     o->headers_count = pick_headers(plan);
     command->put.options = o;
@@ -167,6 +170,8 @@ static bool settle(struct plan *plan, struct command *command, enum command_kind
         return false;
     command->settle.first_tag = pick_tag(plan, session);
     command->settle.count = rng_chance(&plan->rng, 75) ? 1 : rng_between(&plan->rng, 2, 6);
+    if (rng_chance(&plan->rng, plan->strange_percent))
+        command->settle.count = rng_below(&plan->rng, 2) ? 0 : LIMIT_BATCH + 1;
     return command->settle.first_tag != 0 || rng_chance(&plan->rng, 5);
 }
 

@@ -57,11 +57,68 @@ static bool command_mute(struct command *command)
     return true;
 }
 
+/* ---- what no decoder lets through ----------------------------------------------------------- */
+
+/* More than any command may carry. */
+static const struct slice many_slices[LIMIT_BATCH + LIMIT_GET_QUEUES];
+static const struct header_pair many_headers[LIMIT_HEADERS + 1];
+
+static bool twist_put(struct cmd_put *put, bool headers)
+{
+    static struct put_options options;
+    if (headers && !put->options)
+        return false;
+    if (headers) {
+        options = *put->options;
+        options.headers = many_headers;
+        options.headers_count = LIMIT_HEADERS + 1;
+        put->options = &options;
+        return true;
+    }
+    put->bodies = many_slices;
+    put->count = LIMIT_BATCH + 1;
+    return true;
+}
+
+/* false: there is no way. */
+static bool command_twist(struct command *command)
+{
+    switch (command->kind) {
+    case COMMAND_PUT:
+    case COMMAND_PUT_MANY: return twist_put(&command->put, command->request % 2 == 0);
+    case COMMAND_GET:
+    case COMMAND_CONSUME:
+        command->get.queues = many_slices;
+        command->get.queues_count = LIMIT_GET_QUEUES + 1;
+        return true;
+    case COMMAND_QUEUE_DECLARE:
+    case COMMAND_QUEUE_ALTER:
+        command->queue.options.overflow = (enum overflow)(OVERFLOW_DROP_OLDEST + 1);
+        command->queue.options.given |=
+            command->request % 2 ? (uint32_t)QUEUE_OVERFLOW : QUEUE_OPTIONS_ALL + 1u;
+        return true;
+    case COMMAND_ACQUIRE: command->acquire.kind = (enum lock_kind)(LOCK_SEMAPHORE + 1); return true;
+    default: return false;
+    }
+}
+
+void program_twist(struct program *program)
+{
+    struct step *step = &program->steps[program->count - 1];
+    struct command_arena arena = {0};
+    struct command command;
+    int code = command_decode(program_bytes(program, program->count - 1), &arena, &command);
+    step->twisted = code == 0 && command_twist(&command);
+    command_arena_fini(&arena);
+}
+
 bool program_command(const struct program *program, size_t step, struct command_arena *arena,
                      struct command *command)
 {
     int code = command_decode(program_bytes(program, step), arena, command);
     STEWARD_ASSERT(code == 0);
+    if (program->steps[step].twisted && !program->steps[step].muted)
+        return command_twist(command);
     if (!program->steps[step].muted || step_is_frame(command->kind))
         return true;
     return command_mute(command);
