@@ -199,7 +199,8 @@ void queues_fini(struct core *core)
         }
         queue->pumping = false;
         queue->unfinished = 0;
-        dedup_clear(core, queue); /* a broken snapshot may give a deleted one ids */
+        dedup_clear(core, queue); /* a broken snapshot may give a deleted one ids, */
+        timer_disarm(&core->timers, &queue->idle_timer); /* or let it be idle */
         if (!queue->deleted) {
             queue_unname(core, queue);
         }
