@@ -4,6 +4,7 @@
  */
 #include "broker/shell/config.h"
 
+#include "common/base/alloc.h"
 #include "common/base/panic.h"
 
 #include <czmq.h>
@@ -198,8 +199,9 @@ bool config_parse(struct options *options, const char *name, const void *data, s
     if (!text_valid(name, data, size, error)) {
         return false;
     }
-    char *text = strndup(data, size);
-    STEWARD_ASSERT(text != NULL);
+    char *text = mem_alloc(size + 1);
+    memcpy(text, data, size);
+    text[size] = '\0';
     zconfig_t *root = zpl_load(name, text, error);
     free(text);
     bool done = root != NULL;
