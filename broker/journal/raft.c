@@ -75,7 +75,9 @@ static const char *raft_failure(const void *self)
 static void raft_submit(void *self, uint64_t now_ms, const struct command *command)
 {
     struct raft_journal *raft = self;
-    replica_submit(raft->replica, now_ms, command);
+    if (raft_failure(raft) == NULL) {
+        replica_submit(raft->replica, now_ms, command);
+    }
 }
 
 static void raft_flush(void *self, uint64_t now_ms)
