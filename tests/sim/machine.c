@@ -204,7 +204,7 @@ static void print_step(const struct machine *machine, uint64_t now_ms,
     trace_difference(&machine->expected, &machine->got);
 }
 
-/* The model does not count the bytes of answers: the sentences of errors are none of its promises. */
+/* The model does not count the bytes of answers: error sentences are none of its promises. */
 static bool ended_by_bytes(const struct effects *effects)
 {
     for (size_t i = 0; i < effects->count; i++) {
