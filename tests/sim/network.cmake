@@ -15,6 +15,5 @@ add_executable(sim_network_canary ${simulation_a2})
 target_link_libraries(sim_network_canary PRIVATE gateway_canary core_canary wire)
 set_target_properties(sim_network_canary PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${STW_TEST_DIR}")
 
-add_test(NAME sim_network COMMAND sim_network --seeds 500)
-add_test(NAME sim_network_canaries COMMAND sim_network_canary --canaries --seeds 400)
-set_tests_properties(sim_network sim_network_canaries PROPERTIES LABELS sim TIMEOUT 600)
+simulation_test(sim_network 500 sim_network)
+simulation_test(sim_network_canaries 400 sim_network_canary --canaries)
