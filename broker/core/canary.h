@@ -34,7 +34,7 @@ enum canary {
 #define CANARY_ENUM(name, text) CANARY_##name,
     CANARY_TABLE(CANARY_ENUM)
 #undef CANARY_ENUM
-    CANARY_END
+        CANARY_END
 };
 
 #ifdef STEWARD_CANARIES

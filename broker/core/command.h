@@ -20,43 +20,43 @@
 
 enum command_kind {
     /* the manager's own: session = 0, request = 0 */
-    COMMAND_BOOTSTRAP = 1, /* first command of a core's life: bootstrap */
-    COMMAND_TICK,          /* time passes; deadlines fire and sliced work goes on */
-    COMMAND_LEADER_START,  /* sessions, leases, lock waits get their full time again */
-    COMMAND_CLOCK_GAP,     /* gap_ms: as LEADER_START, after the process itself was stopped */
-    COMMAND_SESSION_OPEN,  /* open: effect SESSION_OPENED */
+    COMMAND_BOOTSTRAP = 1,  /* first command of a core's life: bootstrap */
+    COMMAND_TICK,           /* time passes; deadlines fire and sliced work goes on */
+    COMMAND_LEADER_START,   /* sessions, leases, lock waits get their full time again */
+    COMMAND_CLOCK_GAP,      /* gap_ms: as LEADER_START, after the process itself was stopped */
+    COMMAND_SESSION_OPEN,   /* open: effect SESSION_OPENED */
     COMMAND_SESSION_RESUME, /* resume: effect SESSION_OPENED (resumed) or SESSION_REFUSED, then the
                                streamed deliveries after last_tag again; its waiters go on */
-    COMMAND_SESSION_END,   /* session; reason in text: everything it owns is given back */
+    COMMAND_SESSION_END,    /* session; reason in text: everything it owns is given back */
     /* a session's, without answer: request = 0 */
     COMMAND_SEEN,   /* ranges: the client has these answers; they are forgotten */
     COMMAND_HANDED, /* tag: every streamed delivery up to it was handed to the program */
     COMMAND_CREDIT, /* credit: more credit for a consumer */
     /* a session's requests: answered by REPLY effects under their request ids */
-    COMMAND_PUT,       /* put: count requests of one body each (ids request .. request+count-1) */
-    COMMAND_PUT_MANY,  /* put: one request, count bodies, all or none; options apply to each */
-    COMMAND_GET,       /* get: up to max messages from the first of several queues that has any */
-    COMMAND_CONSUME,   /* get: opens a streaming consumer; its channel is the request id */
-    COMMAND_UNCONSUME, /* target: closes the consumer; leases stay */
-    COMMAND_ACK,       /* settle: count requests, the i-th settles tag first_tag + i */
-    COMMAND_NACK,      /* settle, with delay_ms and reason */
-    COMMAND_RELEASE,   /* settle */
-    COMMAND_REJECT,    /* settle, with reason */
-    COMMAND_RENEW,     /* settle, with lease_ms */
-    COMMAND_CANCEL,    /* target: request id of a waiting request; it ends ECANCELED; a grant that
+    COMMAND_PUT,        /* put: count requests of one body each (ids request .. request+count-1) */
+    COMMAND_PUT_MANY,   /* put: one request, count bodies, all or none; options apply to each */
+    COMMAND_GET,        /* get: up to max messages from the first of several queues that has any */
+    COMMAND_CONSUME,    /* get: opens a streaming consumer; its channel is the request id */
+    COMMAND_UNCONSUME,  /* target: closes the consumer; leases stay */
+    COMMAND_ACK,        /* settle: count requests, the i-th settles tag first_tag + i */
+    COMMAND_NACK,       /* settle, with delay_ms and reason */
+    COMMAND_RELEASE,    /* settle */
+    COMMAND_REJECT,     /* settle, with reason */
+    COMMAND_RENEW,      /* settle, with lease_ms */
+    COMMAND_CANCEL,     /* target: request id of a waiting request; it ends ECANCELED; a grant that
                           it already got is given back (leases released, lock unlocked) */
-    COMMAND_ACQUIRE,   /* acquire: lock or semaphore */
-    COMMAND_UNLOCK,    /* unlock */
+    COMMAND_ACQUIRE,    /* acquire: lock or semaphore */
+    COMMAND_UNLOCK,     /* unlock */
     COMMAND_LOCK_RENEW, /* unlock fields + lease_ms */
     COMMAND_LOCK_BREAK, /* named: forced break; holders lose it, the next waiter gets a new token */
     COMMAND_LOCK_SHOW,  /* named: first row the lock, then a row per holder and waiter */
     COMMAND_LOCK_LIST,  /* page */
-    COMMAND_QUEUE_DECLARE, /* queue: create, or check equality of the given options */
-    COMMAND_QUEUE_ALTER,   /* queue: change the given options */
-    COMMAND_QUEUE_DELETE,  /* named: waiters end EDELETED, leases are lost */
-    COMMAND_QUEUE_PURGE,   /* named: ready and delayed messages go; answers how many */
-    COMMAND_QUEUE_PAUSE,   /* named: no deliveries until resumed; puts go on */
-    COMMAND_QUEUE_RESUME,  /* named */
+    COMMAND_QUEUE_DECLARE,  /* queue: create, or check equality of the given options */
+    COMMAND_QUEUE_ALTER,    /* queue: change the given options */
+    COMMAND_QUEUE_DELETE,   /* named: waiters end EDELETED, leases are lost */
+    COMMAND_QUEUE_PURGE,    /* named: ready and delayed messages go; answers how many */
+    COMMAND_QUEUE_PAUSE,    /* named: no deliveries until resumed; puts go on */
+    COMMAND_QUEUE_RESUME,   /* named */
     COMMAND_QUEUE_SHUTDOWN, /* named; immediate: see Python 3.13 */
     COMMAND_QUEUE_PEEK,     /* peek: rows with bodies, nothing leased */
     COMMAND_QUEUE_REDRIVE,  /* redrive: dead letters go back; answers how many */
@@ -122,9 +122,9 @@ struct header_pair {
 };
 
 struct put_options {
-    uint64_t delay_ms; /* SETTING_DEFAULT: the queue's */
-    uint64_t ttl_ms;   /* SETTING_DEFAULT: the queue's; 0: lives for ever */
-    uint8_t priority;  /* higher first */
+    uint64_t delay_ms;     /* SETTING_DEFAULT: the queue's */
+    uint64_t ttl_ms;       /* SETTING_DEFAULT: the queue's; 0: lives for ever */
+    uint8_t priority;      /* higher first */
     struct slice dedup_id; /* empty: none */
     const struct header_pair *headers;
     size_t headers_count;
@@ -133,27 +133,27 @@ struct put_options {
 struct cmd_put {
     struct slice queue;
     const struct slice *bodies;
-    size_t count; /* 1 .. LIMIT_BATCH */
-    uint64_t timeout_ms; /* for room in a bounded queue with overflow `block` */
+    size_t count;                      /* 1 .. LIMIT_BATCH */
+    uint64_t timeout_ms;               /* for room in a bounded queue with overflow `block` */
     const struct put_options *options; /* NULL: none; always NULL for COMMAND_PUT */
 };
 
 struct cmd_get {
     const struct slice *queues;
-    size_t queues_count; /* 1 .. LIMIT_GET_QUEUES */
-    uint64_t max;        /* GET: 1 .. LIMIT_BATCH messages */
-    uint64_t timeout_ms; /* GET */
-    uint64_t lease_ms;   /* SETTING_DEFAULT: the queue's */
+    size_t queues_count;      /* 1 .. LIMIT_GET_QUEUES */
+    uint64_t max;             /* GET: 1 .. LIMIT_BATCH messages */
+    uint64_t timeout_ms;      /* GET */
+    uint64_t lease_ms;        /* SETTING_DEFAULT: the queue's */
     uint64_t credit_messages; /* CONSUME */
     uint64_t credit_bytes;    /* CONSUME */
-    bool auto_ack; /* GET: acknowledged when the client confirms having seen the reply */
+    bool auto_ack;            /* GET: acknowledged when the client confirms having seen the reply */
 };
 
 struct cmd_settle {
     uint64_t first_tag;
-    uint64_t count; /* 1 .. LIMIT_BATCH */
-    uint64_t delay_ms; /* NACK: 0 = at once */
-    uint64_t lease_ms; /* RENEW: from now on; SETTING_DEFAULT: as at the delivery */
+    uint64_t count;      /* 1 .. LIMIT_BATCH */
+    uint64_t delay_ms;   /* NACK: 0 = at once */
+    uint64_t lease_ms;   /* RENEW: from now on; SETTING_DEFAULT: as at the delivery */
     struct slice reason; /* NACK, REJECT */
 };
 
@@ -162,11 +162,11 @@ enum lock_kind { LOCK_MUTEX = 0, LOCK_SEMAPHORE = 1 };
 struct cmd_acquire {
     struct slice name;
     enum lock_kind kind;
-    uint64_t owner;      /* which thread or handle of the session holds it */
+    uint64_t owner; /* which thread or handle of the session holds it */
     uint64_t timeout_ms;
-    uint64_t lease_ms;   /* 0: only the session's life bounds it */
-    uint64_t permits;    /* semaphore: the declared count (the same in every acquire); mutex: 1 */
-    bool reentrant;      /* mutex: the same (session, owner) gets it again, same token, depth + 1 */
+    uint64_t lease_ms; /* 0: only the session's life bounds it */
+    uint64_t permits;  /* semaphore: the declared count (the same in every acquire); mutex: 1 */
+    bool reentrant;    /* mutex: the same (session, owner) gets it again, same token, depth + 1 */
 };
 
 struct cmd_unlock {
@@ -198,10 +198,10 @@ enum queue_option {
 enum overflow { OVERFLOW_BLOCK = 0, OVERFLOW_REJECT = 1, OVERFLOW_DROP_OLDEST = 2 };
 
 struct queue_options {
-    uint32_t given;          /* set of enum queue_option */
+    uint32_t given; /* set of enum queue_option */
     enum overflow overflow;
-    uint64_t maxsize;        /* messages, ready and delayed; 0: unbounded */
-    uint64_t max_bytes;      /* bytes of bodies, ready and delayed; 0: unbounded */
+    uint64_t maxsize;   /* messages, ready and delayed; 0: unbounded */
+    uint64_t max_bytes; /* bytes of bodies, ready and delayed; 0: unbounded */
     uint64_t lease_ms;
     uint64_t max_deliveries; /* 0: unlimited */
     uint64_t ttl_ms;         /* 0: for ever */
@@ -216,9 +216,9 @@ struct cmd_queue {
 };
 
 struct cmd_page {
-    struct slice after; /* names greater than this, in byte order; empty: from the first */
+    struct slice after;  /* names greater than this, in byte order; empty: from the first */
     struct slice prefix; /* only names that begin so; empty: all */
-    uint64_t max;       /* rows, 1 .. LIMIT_PAGE_ROWS */
+    uint64_t max;        /* rows, 1 .. LIMIT_PAGE_ROWS */
 };
 
 struct cmd_peek {
@@ -239,8 +239,8 @@ struct cmd_join {
 };
 
 struct cmd_refuse {
-    uint64_t count; /* 1 .. LIMIT_BATCH ids */
-    int code;       /* an STW_ error */
+    uint64_t count;      /* 1 .. LIMIT_BATCH ids */
+    int code;            /* an STW_ error */
     struct slice object; /* what the sentence of the answer names; may be empty */
 };
 
@@ -250,17 +250,17 @@ struct command {
     uint64_t request; /* first (usually only) request id; 0: none */
     union {
         struct cmd_bootstrap bootstrap;
-        uint64_t gap_ms;   /* CLOCK_GAP */
+        uint64_t gap_ms; /* CLOCK_GAP */
         struct cmd_open open;
         struct cmd_resume resume;
         struct slice text; /* SESSION_END: reason for people */
         struct cmd_seen seen;
-        uint64_t tag;      /* HANDED */
+        uint64_t tag;       /* HANDED */
         uint64_t reference; /* SESSION_DETACH */
         struct cmd_credit credit;
         struct cmd_put put;
         struct cmd_get get;
-        uint64_t target;   /* UNCONSUME, CANCEL, SESSION_SHOW, SESSION_KILL */
+        uint64_t target; /* UNCONSUME, CANCEL, SESSION_SHOW, SESSION_KILL */
         struct cmd_settle settle;
         struct cmd_acquire acquire;
         struct cmd_unlock unlock;

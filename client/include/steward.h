@@ -53,7 +53,7 @@ extern "C" {
 #define STW_VERSION_MAJOR 0
 #define STW_VERSION_MINOR 1
 #define STW_VERSION_PATCH 0
-#define STW_VERSION "0.1.0"
+#define STW_VERSION       "0.1.0"
 
 /* Where a client connects if nobody says else (and STEWARD_ENDPOINT is not set). */
 #define STW_DEFAULT_ENDPOINT "tcp://127.0.0.1:5757"
@@ -82,12 +82,12 @@ STW_API const char *stw_last_error(stw_client *client);
 /* ---- the client ----------------------------------------------------------------------------- */
 
 typedef struct stw_open_options {
-    size_t size;            /* sizeof(stw_open_options); set by stw_open_options_init */
-    int64_t timeout_ms;     /* for stw_open to reach the manager; 0: do not wait for it (calls
+    size_t size;               /* sizeof(stw_open_options); set by stw_open_options_init */
+    int64_t timeout_ms;        /* for stw_open to reach the manager; 0: do not wait for it (calls
                                will); default 5000 */
-    uint64_t session_ttl_ms; /* silence after which the manager ends the session; default 10000 */
+    uint64_t session_ttl_ms;   /* silence after which the manager ends the session; default 10000 */
     uint64_t session_grace_ms; /* after the connection closed; default 2000; 0 allowed */
-    const char *program;    /* who this is, for people; default: the process' name */
+    const char *program;       /* who this is, for people; default: the process' name */
     uint32_t in_flight_max; /* requests without answer before an async call blocks; default 65536 */
     uint32_t flush_ms;      /* a pending packet leaves at the latest after this; default 1 */
 } stw_open_options;
@@ -137,11 +137,11 @@ typedef struct stw_header {
 } stw_header;
 
 typedef struct stw_put_options {
-    size_t size;         /* set by stw_put_options_init */
-    int64_t timeout_ms;  /* as in stw_put; default -1 */
-    int64_t delay_ms;    /* not delivered before; STW_DEFAULT: the queue's setting */
-    int64_t ttl_ms;      /* not delivered after; 0: lives for ever; STW_DEFAULT: the queue's */
-    uint8_t priority;    /* higher first; default 0 */
+    size_t size;          /* set by stw_put_options_init */
+    int64_t timeout_ms;   /* as in stw_put; default -1 */
+    int64_t delay_ms;     /* not delivered before; STW_DEFAULT: the queue's setting */
+    int64_t ttl_ms;       /* not delivered after; 0: lives for ever; STW_DEFAULT: the queue's */
+    uint8_t priority;     /* higher first; default 0 */
     const void *dedup_id; /* idempotent put: the same id within the queue's window is put once */
     size_t dedup_id_size; /* bytes, at most 128; 0: none */
     const stw_header *headers; /* at most 16, 4096 bytes in all */
@@ -159,8 +159,8 @@ typedef struct stw_item {
 /* Puts count items (1 to 1024) into one queue, all or none, each with the options (NULL: none).
  * *duplicate (may be NULL) is set if the dedup id was known: nothing was put then, code 0. */
 /* tidy: allow parameters: a flat call reads better than a struct here */
-STW_API int stw_put_many(stw_client *client, const char *queue, const stw_item *items,
-                         size_t count, const stw_put_options *options, bool *duplicate);
+STW_API int stw_put_many(stw_client *client, const char *queue, const stw_item *items, size_t count,
+                         const stw_put_options *options, bool *duplicate);
 
 /* As stw_put, without waiting: *future ends with the same codes. Many puts in flight are packed
  * together. Blocks only while in_flight_max requests have no answer. future NULL: nobody asks. */
@@ -200,8 +200,7 @@ STW_API int stw_get_many(stw_client *client, const char *const *queues, size_t q
 /* The future's messages are taken by stw_future_message. */
 /* tidy: allow parameters: a flat call reads better than a struct here */
 STW_API int stw_get_async(stw_client *client, const char *const *queues, size_t queues_count,
-                          const stw_get_options *options, size_t messages_max,
-                          stw_future **future);
+                          const stw_get_options *options, size_t messages_max, stw_future **future);
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
@@ -299,9 +298,9 @@ enum stw_queue_option {
 };
 
 typedef struct stw_queue_options {
-    size_t size;       /* set by stw_queue_options_init */
-    uint32_t given;    /* set of enum stw_queue_option */
-    uint64_t maxsize;  /* ready and delayed items; 0: unbounded */
+    size_t size;        /* set by stw_queue_options_init */
+    uint32_t given;     /* set of enum stw_queue_option */
+    uint64_t maxsize;   /* ready and delayed items; 0: unbounded */
     uint64_t max_bytes; /* bytes of ready and delayed items; 0: unbounded */
     enum stw_overflow overflow;
     uint64_t lease_ms;       /* default 30000 */
@@ -356,8 +355,8 @@ STW_API void stw_lock_options_init(stw_lock_options *options);
 
 /* Takes the named lock. STW_EBUSY, STW_ETIMEOUT, STW_EKIND. The lock is the session's: it passes
  * on when this process dies. It is lease-based: guard outside resources with the fencing token. */
-STW_API int stw_lock_acquire(stw_client *client, const char *name,
-                             const stw_lock_options *options, stw_lock **lock);
+STW_API int stw_lock_acquire(stw_client *client, const char *name, const stw_lock_options *options,
+                             stw_lock **lock);
 /* Takes one of options->permits permits of the named semaphore. */
 STW_API int stw_semaphore_acquire(stw_client *client, const char *name,
                                   const stw_lock_options *options, stw_lock **permit);

@@ -10,7 +10,6 @@
 /* Prints "steward: panic: EXPR at FILE:LINE" on stderr and aborts. Never returns. */
 _Noreturn void panic(const char *expression, const char *file, int line);
 
-#define STEWARD_ASSERT(expression)                                                                 \
-    ((expression) ? (void)0 : panic(#expression, __FILE__, __LINE__))
+#define STEWARD_ASSERT(expression) ((expression) ? (void)0 : panic(#expression, __FILE__, __LINE__))
 
 #endif

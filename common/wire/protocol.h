@@ -7,7 +7,7 @@
 
 /* Feature bits of HELLO and WELCOME. */
 #define WIRE_FEATURE_FRAMES 1u
-#define WIRE_FEATURES WIRE_FEATURE_FRAMES
+#define WIRE_FEATURES       WIRE_FEATURE_FRAMES
 
 enum wire_op {
     /* client to manager */

@@ -400,7 +400,7 @@ START_TEST(credit_of_a_closed_consumer_is_not_urgent)
     conn_rig_take(rig);
     conn_rig_receive(rig, "[131, 1, 1] [137, 1, \"q\", 1, 10, 30000, ['A']]");
     ck_assert_uint_eq(next(consumer), 1);
-    ck_assert(conn_urgent(rig->conn)); /* credit for 1 */
+    ck_assert(conn_urgent(rig->conn));     /* credit for 1 */
     conn_rig_receive(rig, "[141, 1, 24]"); /* but the queue is deleted */
     conn_consumer_close(rig->conn, &consumer);
     conn_rig_take(rig);

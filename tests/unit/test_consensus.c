@@ -368,7 +368,7 @@ static bool notices(size_t i)
     int status;
     pid_t pid = fork();
     if (pid == 0) {
-        consensus_guard_off = cases[i].guard;
+        consensus_guard_off = (int)cases[i].guard;
         if (!freopen("/dev/null", "w", stderr))
             _exit(0);
         alarm(20);
