@@ -46,7 +46,8 @@ bool dedup_known(const struct core *core, const struct queue *queue, struct slic
 
 static void dedup_forget(struct core *core, struct queue *queue, struct dedup *dedup)
 {
-    HASH_DELETE(hh, queue->dedup, dedup);
+    /* the analyzer loses that a list with members has a table */
+    HASH_DELETE(hh, queue->dedup, dedup); /* NOLINT(clang-analyzer-core.NullDereference) */
     DL_DELETE(queue->dedup_first, dedup);
     queue->dedup_count--;
     core->bytes -= dedup_cost(dedup);
