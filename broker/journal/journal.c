@@ -35,9 +35,9 @@ void journal_flush(struct journal *journal, uint64_t now_ms)
     journal->class->flush(journal->self, now_ms);
 }
 
-size_t journal_sockets(const struct journal *journal, void *sockets[JOURNAL_SOCKETS])
+size_t journal_descriptors(const struct journal *journal, int out[JOURNAL_DESCRIPTORS])
 {
-    return journal->class->sockets ? journal->class->sockets(journal->self, sockets) : 0;
+    return journal->class->descriptors ? journal->class->descriptors(journal->self, out) : 0;
 }
 
 void journal_process(struct journal *journal, uint64_t now_ms)

@@ -4,9 +4,9 @@
  * was submitted since the last record was begun: group commit).
  *
  * After each apply the journal calls `applied` with the effects; until then nothing is promised to
- * anybody. A durable journal does nothing by itself: its owner polls its sockets and calls process,
- * reads its deadline and calls tick, and after each turn asks whether it failed; then the process
- * has to end. One owner thread; never blocks.
+ * anybody. A durable journal does nothing by itself: its owner polls its descriptors and calls process
+ * in every turn, reads its deadline and calls tick, and after each turn asks whether it failed; then
+ * the process has to end. One owner thread; never blocks.
  */
 #ifndef BROKER_JOURNAL_JOURNAL_H
 #define BROKER_JOURNAL_JOURNAL_H
@@ -18,8 +18,9 @@ struct journal;
 /* Reads the effects before it returns, and submits nothing meanwhile. */
 typedef void journal_applied(void *context, uint64_t now_ms, const struct effects *effects);
 
-/* count: sockets of a journal, at most */
-#define JOURNAL_SOCKETS 2
+/* count: descriptors of a journal, at most: two threads of the log, a process that writes a
+ * snapshot */
+#define JOURNAL_DESCRIPTORS 3
 
 /* What a kind of journal provides; `self` is its own state. */
 struct journal_class {
@@ -31,7 +32,7 @@ struct journal_class {
     void (*destroy)(void *self);
 
     /* See the functions below. NULL: applied at once, so nothing is ever due or waiting. */
-    size_t (*sockets)(const void *self, void *sockets[JOURNAL_SOCKETS]);
+    size_t (*descriptors)(const void *self, int out[JOURNAL_DESCRIPTORS]);
     void (*process)(void *self, uint64_t now_ms);
     uint64_t (*deadline)(const void *self);
     void (*tick)(void *self, uint64_t now_ms);
@@ -49,10 +50,11 @@ struct journal *journal_memory_new(struct core *core, journal_applied *applied, 
 void journal_submit(struct journal *journal, uint64_t now_ms, const struct command *command);
 void journal_flush(struct journal *journal, uint64_t now_ms);
 
-/* Sockets (zsock_t *): when one is readable, journal_process. Returns how many there are. */
-size_t journal_sockets(const struct journal *journal, void *sockets[JOURNAL_SOCKETS]);
+/* Descriptors to poll for reading; returns how many there are. They are edge-triggered (ZeroMQ's):
+ * call journal_process in every turn, whatever woke the owner, and last before it polls again. */
+size_t journal_descriptors(const struct journal *journal, int out[JOURNAL_DESCRIPTORS]);
 
-/* Takes what the sockets have to say: `applied` is called for what became durable. */
+/* Takes what the journal's threads have to say: `applied` is called for what became durable. */
 void journal_process(struct journal *journal, uint64_t now_ms);
 
 /* When journal_tick is due (ms); UINT64_MAX: never. Read it again after every call. */

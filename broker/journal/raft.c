@@ -18,6 +18,7 @@
 #include "common/base/alloc.h"
 #include "common/base/panic.h"
 
+#include <czmq.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -87,11 +88,15 @@ static void raft_flush(void *self, uint64_t now_ms)
     log_flush(raft->log, now_ms);
 }
 
-static size_t raft_sockets(const void *self, void *sockets[JOURNAL_SOCKETS])
+static size_t raft_descriptors(const void *self, int out[JOURNAL_DESCRIPTORS])
 {
-    _Static_assert(JOURNAL_SOCKETS == LOG_SOCKETS, "a journal shows its log's sockets");
+    _Static_assert(JOURNAL_DESCRIPTORS >= LOG_SOCKETS, "a journal shows its log's sockets");
     const struct raft_journal *raft = self;
+    void *sockets[LOG_SOCKETS];
     log_sockets(raft->log, sockets);
+    for (size_t i = 0; sockets[0] && i < LOG_SOCKETS; i++) {
+        out[i] = (int)zsock_fd(sockets[i]);
+    }
     return sockets[0] ? LOG_SOCKETS : 0;
 }
 
@@ -164,7 +169,7 @@ static const struct journal_class raft_class = {
     .submit = raft_submit,
     .flush = raft_flush,
     .destroy = raft_destroy,
-    .sockets = raft_sockets,
+    .descriptors = raft_descriptors,
     .process = raft_process,
     .deadline = raft_deadline,
     .tick = raft_tick,

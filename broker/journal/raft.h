@@ -21,7 +21,7 @@ struct journal_raft_options {
     /* for tests */
     const struct log_io *io; /* NULL: real files */
     uint64_t segment_bytes;  /* 0: by body_max */
-    bool no_threads;         /* no sockets either: process does the work itself */
+    bool no_threads;         /* no descriptors either: process does the work itself */
 };
 
 /*

@@ -85,7 +85,8 @@ struct journal *life_open(struct life *life, const struct log_io *io, bool no_th
 void life_turn(struct life *life)
 {
     uint64_t now = life_now_ms(), due = journal_deadline(life->journal);
-    zpoller_wait(life->poller, due <= now ? 0 : due - now < 10 ? (int)(due - now) : 10);
+    int wait_ms = due <= now ? 0 : due - now < 10 ? (int)(due - now) : 10;
+    poll(life->polled, life->polled_count, wait_ms);
     journal_process(life->journal, life_now_ms());
     if (journal_deadline(life->journal) <= life_now_ms()) {
         journal_tick(life->journal, life_now_ms());
@@ -101,13 +102,16 @@ void life_turn(struct life *life)
 void life_begin(struct life *life, const struct log_io *io)
 {
     struct log_error error;
-    void *sockets[JOURNAL_SOCKETS];
     if (life_open(life, io, false, &error) == NULL) {
         fprintf(stderr, "%s\n", error.text);
     }
     STEWARD_ASSERT(life->journal != NULL);
-    STEWARD_ASSERT(journal_sockets(life->journal, sockets) == 2);
-    life->poller = zpoller_new(sockets[0], sockets[1], NULL);
+    int descriptors[JOURNAL_DESCRIPTORS];
+    life->polled_count = journal_descriptors(life->journal, descriptors);
+    STEWARD_ASSERT(life->polled_count >= 2);
+    for (size_t i = 0; i < life->polled_count; i++) {
+        life->polled[i] = (struct pollfd){.fd = descriptors[i], .events = POLLIN};
+    }
     while (!journal_ready(life->journal)) {
         life_turn(life);
     }
@@ -116,7 +120,6 @@ void life_begin(struct life *life, const struct log_io *io)
 
 void life_end(struct life *life)
 {
-    zpoller_destroy(&life->poller);
     journal_destroy(&life->journal);
     core_destroy(&life->core);
     buf_fini(&life->reports);

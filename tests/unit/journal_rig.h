@@ -8,6 +8,7 @@
 #include "broker/journal/raft.h"
 
 #include <czmq.h>
+#include <poll.h>
 
 #define LIFE_SEGMENT  (1024 * 1024)
 #define LIFE_SESSIONS 64 /* ids are small: one session a life */
@@ -29,7 +30,8 @@ struct life {
     const char *directory;
     struct core *core;
     struct journal *journal;
-    zpoller_t *poller;
+    struct pollfd polled[JOURNAL_DESCRIPTORS];
+    size_t polled_count;
     uint64_t session, request; /* ids: 0, or the last one */
     struct about *requests;    /* by id */
     size_t capacity;

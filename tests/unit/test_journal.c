@@ -43,11 +43,11 @@ START_TEST(a_command_is_applied_before_submit_returns)
     ck_assert_uint_eq(seen.calls, 2);
     struct session_info info;
     ck_assert(core_session(core, 1, &info));
-    void *sockets[JOURNAL_SOCKETS];
+    int descriptors[JOURNAL_DESCRIPTORS];
     journal_process(journal, 8);
     journal_tick(journal, 9);
     ck_assert_uint_eq(seen.calls, 2); /* nothing was waiting */
-    ck_assert_uint_eq(journal_sockets(journal, sockets), 0);
+    ck_assert_uint_eq(journal_descriptors(journal, descriptors), 0);
     ck_assert_uint_eq(journal_deadline(journal), UINT64_MAX);
     ck_assert_uint_eq(journal_backlog(journal), 0);
     ck_assert(journal_ready(journal));
