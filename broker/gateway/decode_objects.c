@@ -185,6 +185,7 @@ bool decode_object_record(struct incoming *packet, uint64_t op, uint32_t n)
     case WIRE_SESSION_SHOW: decode_session(packet, n, COMMAND_SESSION_SHOW); return true;
     case WIRE_SESSION_KILL: decode_session(packet, n, COMMAND_SESSION_KILL); return true;
     case WIRE_STAT: decode_stat(packet, n); return true;
+    case WIRE_MANAGE: manage_decode(packet, n); return true;
     default: return decode_lock_record(packet, op, n);
     }
 }

@@ -115,6 +115,9 @@ static void encode_reply(struct gateway *gateway, struct link *link, const struc
 {
     struct connection *connection = link->connection;
     bool stat = link->stats_count > 0 && link_stat_take(link, effect->first);
+    if (gateway->manages && manage_answered(gateway, effect)) {
+        return;
+    }
     if (effect->code) {
         encode_failed(gateway, connection, effect);
         return;

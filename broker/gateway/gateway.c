@@ -247,6 +247,7 @@ void gateway_flush(struct gateway *gateway, uint64_t now_ms)
 {
     now_is(gateway, now_ms);
     link_submit(gateway);
+    manage_flush(gateway);
     flush_list(gateway);
     retry_stalled(gateway);
     link_submit(gateway);

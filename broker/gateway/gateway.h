@@ -35,6 +35,10 @@ struct gateway_host {
     void (*random)(void *context, void *out, size_t size);
     /* One line for the log: level 'e', 'w', 'i', 'd'; event a static word; detail "key=value". */
     void (*log)(void *context, char level, const char *event, const char *detail);
+    /* An operator's request (MANAGE in docs/protocol.md): acts, and appends the rows (fields.h) of
+     * the answer, 192 KiB at most. Called in gateway_flush; words are borrowed. May come twice for
+     * one request. NULL: no action is known, no rows are added. */
+    void (*manage)(void *context, struct slice action, struct slice argument, struct buf *rows);
 };
 
 struct gateway_options {

@@ -41,6 +41,9 @@
 /* milliseconds: pause between two tries to send what a full pipe refused */
 #define RETRY_MS 10
 
+/* count: MANAGE requests of all sessions that wait at once; more are refused */
+#define MANAGES_MAX 256
+
 /* count: STAT requests of one session that wait at once; older ones get no second row */
 #define STATS_MAX 16
 
@@ -128,6 +131,8 @@ struct gateway {
     uint64_t retry_ms; /* when to try the stalled again */
     struct link *links, *last_link;
     struct link *endings;
+    struct manage_call *manages; /* MANAGE without answer */
+    size_t manages_count;
     struct link *detaches; /* links whose session the core shall know to be detached */
     struct timers timers;
     struct packet *pool;
@@ -252,6 +257,17 @@ void decode_refuse(struct incoming *packet, const struct id_range *ids, int code
 /* One record of n elements whose op was read. false: not an op of theirs. */
 bool decode_message_record(struct incoming *packet, uint64_t op, uint32_t n);
 bool decode_object_record(struct incoming *packet, uint64_t op, uint32_t n);
+
+/* ---- manage.c ------------------------------------------------------------------------------- */
+/* Record MANAGE of n elements whose op was read. */
+void manage_decode(struct incoming *packet, uint32_t n);
+/* The core's answer to a MANAGE? Then it is kept until manage_flush, unless it is a refusal. */
+bool manage_answered(struct gateway *gateway, const struct effect *effect);
+/* Asks the host for the rows of what was answered, and writes the answers. Must not be called while
+ * effects are read. */
+void manage_flush(struct gateway *gateway);
+/* The session's requests are answered to nobody. */
+void manage_forget(struct gateway *gateway, uint64_t session);
 
 /* ---- decode_maps.c -------------------------------------------------------------------------- */
 struct hello_info {

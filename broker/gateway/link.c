@@ -153,6 +153,7 @@ void link_free(struct gateway *gateway, struct link *link)
     if (link->gone) {
         (void)detach_take(gateway, link);
     }
+    manage_forget(gateway, link->session);
     if (gateway->last_link == link) {
         gateway->last_link = NULL;
     }

@@ -5,7 +5,7 @@
 #include "common/base/steward_errors.h"
 
 /* Largest error number in the table (positive). */
-#define ERROR_NUMBER_MAX 31
+#define ERROR_NUMBER_MAX 33
 
 /* "ETIMEOUT" for STW_ETIMEOUT, "OK" for 0, "EUNKNOWN" for others. Static string, never NULL. */
 const char *error_name(int code);

@@ -39,7 +39,9 @@
     X(28, EINTERNAL, "internal error")                                                             \
     X(29, EDRAINING, "the manager is shutting down")                                               \
     X(30, EDEADLOCK, "the wait would never end")                                                   \
-    X(31, EAGAIN, "not finished yet")
+    X(31, EAGAIN, "not finished yet")                                                              \
+    X(32, ENOQUORUM, "too few nodes answer: there is no leader")                                   \
+    X(33, EDISK, "the manager's disk is full")
 
 enum stw_error {
     STW_OK = 0, /* done */

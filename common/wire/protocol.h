@@ -49,6 +49,7 @@ enum wire_op {
     WIRE_SESSION_SHOW = 65,
     WIRE_SESSION_KILL = 66,
     WIRE_STAT = 67,
+    WIRE_MANAGE = 80,
     /* manager to client */
     WIRE_WELCOME = 128,
     WIRE_REDIRECT = 129,

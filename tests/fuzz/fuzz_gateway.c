@@ -15,6 +15,7 @@
  */
 #include "broker/gateway/gateway.h"
 #include "broker/journal/journal.h"
+#include "common/base/fields.h"
 #include "common/base/limits.h"
 #include "common/base/panic.h"
 #include "common/wire/codec.h"
@@ -98,6 +99,15 @@ static void world_log(void *context, char level, const char *event, const char *
     STEWARD_ASSERT(strchr(event, '\n') == NULL && strchr(detail, '\n') == NULL);
 }
 
+static void world_manage(void *context, struct slice action, struct slice argument,
+                         struct buf *rows)
+{
+    (void)context;
+    fields_row(rows);
+    fields_text(rows, "action", action);
+    fields_text(rows, "argument", argument);
+}
+
 static void world_init(struct world *world)
 {
     struct gateway_options options;
@@ -113,7 +123,8 @@ static void world_init(struct world *world)
                                 .submit = world_submit,
                                 .send = world_send,
                                 .random = world_random,
-                                .log = world_log};
+                                .log = world_log,
+                                .manage = world_manage};
     world->gateway = gateway_new(world->core, &options, &host);
     struct command command = {.kind = COMMAND_BOOTSTRAP};
     command.bootstrap = (struct cmd_bootstrap){.hash_key = 1, .incarnation = 1};

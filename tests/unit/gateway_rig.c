@@ -2,6 +2,7 @@
 #include "tests/unit/gateway_rig.h"
 
 #include "common/base/alloc.h"
+#include "common/base/fields.h"
 #include "common/base/panic.h"
 #include "tests/unit/notation.h"
 
@@ -54,6 +55,16 @@ static void rig_log(void *context, char level, const char *event, const char *de
     rig->log_lines++;
 }
 
+/* One row: the number of the call, its action and argument. */
+static void rig_manage(void *context, struct slice action, struct slice argument, struct buf *rows)
+{
+    struct rig *rig = context;
+    fields_row(rows);
+    fields_u64(rows, "call", ++rig->managed);
+    fields_text(rows, "action", action);
+    fields_text(rows, "argument", argument);
+}
+
 struct rig *rig_new(const struct gateway_options *options)
 {
     struct gateway_options defaults;
@@ -66,7 +77,8 @@ struct rig *rig_new(const struct gateway_options *options)
                                 .submit = rig_submit,
                                 .send = rig_send,
                                 .random = rig_random,
-                                .log = rig_log};
+                                .log = rig_log,
+                                .manage = rig_manage};
     rig->gateway = gateway_new(rig->core, options ? options : &defaults, &host);
     struct command command = {.kind = COMMAND_BOOTSTRAP};
     command.bootstrap = (struct cmd_bootstrap){.hash_key = 7, .incarnation = 99};

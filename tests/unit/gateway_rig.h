@@ -29,6 +29,7 @@ struct rig {
     char log[4096];  /* all lines, as far as they fit */
     uint64_t random; /* secrets count up from here */
     struct buf text; /* of rig_sent_text */
+    size_t managed;  /* MANAGE requests that the host had; each adds a row with this number */
 };
 
 /* options NULL: the defaults. */
