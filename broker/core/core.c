@@ -25,14 +25,20 @@ uint64_t core_hash(const struct core *core, const void *data, size_t size)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-struct core *core_new(void)
+void core_init(struct core *core)
 {
-    struct core *core = mem_zalloc(1, sizeof *core);
+    *core = (struct core){0};
     core->next_session = 1;
     core->next_token = 1;
     core->next_turn = 1;
     order_init(&core->lock_names, lock_compare);
     queues_init(core);
+}
+
+struct core *core_new(void)
+{
+    struct core *core = mem_alloc(sizeof *core);
+    core_init(core);
     return core;
 }
 
@@ -51,23 +57,27 @@ static void session_destroy(struct core *core, struct session *session)
     session_free(core, session);
 }
 
+void core_fini(struct core *core)
+{
+    while (core->sessions) {
+        session_destroy(core, core->sessions);
+    }
+    while (core->locks) {
+        lock_free(core, core->locks);
+    }
+    queues_fini(core);
+    timers_fini(&core->timers);
+    buf_fini(&core->scratch);
+}
+
 void core_destroy(struct core **core)
 {
     struct core *old = *core;
     *core = NULL;
-    if (!old) {
-        return;
+    if (old) {
+        core_fini(old);
+        free(old);
     }
-    while (old->sessions) {
-        session_destroy(old, old->sessions);
-    }
-    while (old->locks) {
-        lock_free(old, old->locks);
-    }
-    queues_fini(old);
-    timers_fini(&old->timers);
-    buf_fini(&old->scratch);
-    free(old);
 }
 
 /* ---- sliced work ---------------------------------------------------------------------------- */

@@ -48,8 +48,24 @@ bool core_session(const struct core *core, uint64_t session, struct session_info
 /* Walks every invariant; panics at the first that does not hold. O(everything): for tests. */
 void core_check(const struct core *core);
 
-/* Appends the whole state in canonical, versioned bytes. */
+/* Appends the whole state in canonical, versioned bytes, front to back: `out` may spill (buf.h), so
+ * a state of any size passes through a small buffer. Between applies only. */
 void core_snapshot(const struct core *core, struct buf *out);
+
+/* Makes the core what the snapshot says, in place of all it was. Takes any bytes. false: malformed
+ * or unknown; the core is then as new. */
+bool core_load(struct core *core, struct slice snapshot);
+
+/* As core_load, from a reader, which may refill (buf.h); all of it must be the snapshot. */
+bool core_load_from(struct core *core, struct reader *in);
+
+/*
+ * For a core that was loaded from a backup and has had its bootstrap: clients may have gone further
+ * since. The numbers of sessions, of tokens, of places in lines and of each queue's messages go on
+ * `by` further, so that nothing handed out before can match, and the manager is a new incarnation.
+ * Ends no session and no lease: commands do that. false: a number would not fit; nothing is done.
+ */
+bool core_jump(struct core *core, uint64_t by, uint64_t incarnation);
 
 /* A core from snapshot bytes: same future as the original. NULL for malformed or unknown bytes. */
 struct core *core_restore(struct slice snapshot);

@@ -11,6 +11,11 @@
 /* The keyed hash of the core (XXH3 with the bootstrap key): tables, payloads, treap weights. */
 uint64_t core_hash(const struct core *core, const void *data, size_t size);
 
+/* ---- core.c --------------------------------------------------------------------------------- */
+/* In place: as new; and everything given back, so that it is only good for core_init. */
+void core_init(struct core *core);
+void core_fini(struct core *core);
+
 /* ---- emit.c: appending effects -------------------------------------------------------------- */
 void emit_lock_lost(struct core *core, uint64_t session, struct slice name, uint64_t token,
                     int code);

@@ -116,21 +116,85 @@ static bool numbers_load(struct core *core, struct reader *in, struct numbers *n
     return !in->failed;
 }
 
-struct core *core_restore(struct slice snapshot)
+static bool parts_load(struct core *core, struct reader *in)
 {
-    struct core *core = core_new();
-    struct reader in;
     struct numbers numbers;
-    reader_init(&in, snapshot);
-    bool good = numbers_load(core, &in, &numbers) && queues_load(core, &in) &&
-                trash_load(core, &in) && sessions_load(core, &in) && locks_load(core, &in) &&
-                pumps_load(core, &in) && reader_done(&in);
-    if (!good) {
-        core_destroy(&core);
-        return NULL;
+    bool good = numbers_load(core, in, &numbers) && queues_load(core, in) && trash_load(core, in) &&
+                sessions_load(core, in) && locks_load(core, in) && pumps_load(core, in);
+    if (!good || reader_more(in) || in->failed) {
+        return false;
     }
     core->timers.next_number = numbers.timer_number;
     core->bytes = numbers.bytes;
     core->totals = numbers.totals;
+    return true;
+}
+
+static void core_renew(struct core *core)
+{
+    core_fini(core);
+    core_init(core);
+}
+
+bool core_load_from(struct core *core, struct reader *in)
+{
+    STEWARD_ASSERT(core->effects == NULL); /* between applies */
+    core_renew(core);
+    if (!parts_load(core, in)) {
+        core_renew(core);
+        return false;
+    }
+    return true;
+}
+
+bool core_load(struct core *core, struct slice snapshot)
+{
+    struct reader in;
+    reader_init(&in, snapshot);
+    return core_load_from(core, &in);
+}
+
+struct core *core_restore(struct slice snapshot)
+{
+    struct core *core = core_new();
+    if (!core_load(core, snapshot)) {
+        core_destroy(&core);
+    }
     return core;
+}
+
+/* ---- a restored backup ---------------------------------------------------------------------- */
+
+/* Numbers that are handed out end here: nothing adds up to more by itself. */
+#define NUMBERS_END (1ULL << 62)
+
+static bool jump_possible(const struct core *core, uint64_t by)
+{
+    uint64_t largest = core->next_session;
+    largest = core->next_token > largest ? core->next_token : largest;
+    largest = core->next_turn > largest ? core->next_turn : largest;
+    for (uint32_t i = 0; i < core->queues_capacity; i++) {
+        if (core->queues[i] && core->queues[i]->next_sequence > largest) {
+            largest = core->queues[i]->next_sequence;
+        }
+    }
+    return by < NUMBERS_END && largest < NUMBERS_END - by;
+}
+
+bool core_jump(struct core *core, uint64_t by, uint64_t incarnation)
+{
+    STEWARD_ASSERT(core->effects == NULL && core->bootstrapped); /* between applies */
+    if (!jump_possible(core, by)) {
+        return false;
+    }
+    core->next_session += by;
+    core->next_token += by;
+    core->next_turn += by;
+    core->incarnation = incarnation;
+    for (uint32_t i = 0; i < core->queues_capacity; i++) {
+        if (core->queues[i]) {
+            core->queues[i]->next_sequence += by;
+        }
+    }
+    return true;
 }

@@ -29,8 +29,17 @@ void buf_clear(struct buf *buf)
     buf->size = 0;
 }
 
-static void buf_grow(struct buf *buf, size_t need)
+/* Room for `more` bytes behind what is there, or behind nothing if that had to go. */
+static void buf_grow(struct buf *buf, size_t more)
 {
+    if (buf->spill && buf->size > 0 && buf->size + more > buf->spill_bytes) {
+        buf->spill(buf->spill_context, buf);
+        STEWARD_ASSERT(buf->size == 0);
+    }
+    size_t need = buf->size + more;
+    if (need <= buf->capacity && buf->data != NULL) {
+        return;
+    }
     size_t capacity = buf->capacity ? buf->capacity : BUF_FIRST_BYTES;
     while (capacity < need) {
         STEWARD_ASSERT(capacity <= SIZE_MAX / 2);
@@ -44,7 +53,7 @@ uint8_t *buf_reserve(struct buf *buf, size_t more)
 {
     STEWARD_ASSERT(more <= SIZE_MAX - buf->size);
     if (buf->size + more > buf->capacity || buf->data == NULL) {
-        buf_grow(buf, buf->size + more);
+        buf_grow(buf, more);
     }
     return buf->data + buf->size;
 }
@@ -102,9 +111,18 @@ void reader_init(struct reader *reader, struct slice input)
     *reader = (struct reader){.at = at, .end = at + input.size};
 }
 
+/* Whether `size` bytes are there, or can be had. */
+static bool reader_has(struct reader *reader, size_t size)
+{
+    if (size <= (size_t)(reader->end - reader->at)) {
+        return true;
+    }
+    return reader->refill && reader->refill(reader->refill_context, reader, size);
+}
+
 struct slice reader_raw(struct reader *reader, size_t size)
 {
-    if (reader->failed || size > (size_t)(reader->end - reader->at)) {
+    if (reader->failed || !reader_has(reader, size)) {
         reader->failed = true;
         return slice_of(reader->at, 0);
     }
@@ -152,4 +170,9 @@ struct slice reader_slice(struct reader *reader)
 bool reader_done(const struct reader *reader)
 {
     return !reader->failed && reader->at == reader->end;
+}
+
+bool reader_more(struct reader *reader)
+{
+    return !reader->failed && reader_has(reader, 1);
 }

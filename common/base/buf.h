@@ -7,10 +7,20 @@
 
 #include "common/base/slice.h"
 
+struct buf;
+
+/* Takes away all that a buffer holds, and clears it; it must not add to it. */
+typedef void buf_spill(void *context, struct buf *buf);
+
 struct buf {
     uint8_t *data;
     size_t size;     /* bytes used */
     size_t capacity; /* bytes allocated */
+    /* NULL: the buffer grows. Else it is the window of a stream: when it would grow beyond
+     * spill_bytes it is emptied. What it holds at the end is left to its owner. */
+    buf_spill *spill;
+    size_t spill_bytes;
+    void *spill_context;
 };
 
 /* An empty buffer; allocates nothing. {0} is valid too. */
@@ -41,11 +51,22 @@ static inline struct slice buf_view(const struct buf *buf)
     return slice_of(buf->data, buf->size);
 }
 
+struct reader;
+
+/*
+ * More input: sets at and end so that what was left comes first and at least `need` bytes are
+ * there. What was borrowed before must stay valid until the call after this one, at least. false:
+ * there is no more.
+ */
+typedef bool reader_refill(void *context, struct reader *reader, size_t need);
+
 /* Bounds-checked forward reader over a slice: any read past the end sets `failed` and gives 0. */
 struct reader {
     const uint8_t *at;
     const uint8_t *end;
     bool failed;
+    reader_refill *refill; /* NULL: the slice is all there is */
+    void *refill_context;
 };
 
 /* Starts at the first byte; the input is borrowed. */
@@ -61,7 +82,10 @@ struct slice reader_slice(struct reader *reader);
 /* `size` raw bytes, borrowed; empty when failed. */
 struct slice reader_raw(struct reader *reader, size_t size);
 
-/* true when nothing failed and nothing is left. */
+/* true when nothing failed and nothing is left of what is there (see reader_more for a refill). */
 bool reader_done(const struct reader *reader);
+
+/* true when there is a byte more, here or from refill. */
+bool reader_more(struct reader *reader);
 
 #endif
