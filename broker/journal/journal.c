@@ -84,6 +84,16 @@ const char *journal_failure(const struct journal *journal)
     return journal->class->failure ? journal->class->failure(journal->self) : NULL;
 }
 
+uint64_t journal_leader(const struct journal *journal)
+{
+    return journal->class->leader ? journal->class->leader(journal->self) : 0;
+}
+
+bool journal_tight(const struct journal *journal)
+{
+    return journal->class->tight && journal->class->tight(journal->self);
+}
+
 const char *journal_name(const struct journal *journal)
 {
     return journal->class->name;

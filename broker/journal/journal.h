@@ -4,9 +4,9 @@
  * was submitted since the last record was begun: group commit).
  *
  * After each apply the journal calls `applied` with the effects; until then nothing is promised to
- * anybody. A durable journal does nothing by itself: its owner polls its descriptors and calls process
- * in every turn, reads its deadline and calls tick, and after each turn asks whether it failed; then
- * the process has to end. One owner thread; never blocks.
+ * anybody. A durable journal does nothing by itself: its owner polls its descriptors and calls
+ * process in every turn, reads its deadline and calls tick, and after each turn asks whether it
+ * failed; then the process has to end. One owner thread; never blocks.
  */
 #ifndef BROKER_JOURNAL_JOURNAL_H
 #define BROKER_JOURNAL_JOURNAL_H
@@ -41,6 +41,8 @@ struct journal_class {
     uint64_t (*backlog)(const void *self);
     uint64_t (*time_ms)(const void *self);
     const char *(*failure)(const void *self);
+    uint64_t (*leader)(const void *self);
+    bool (*tight)(const void *self);
 };
 
 /* A journal that applies at once and keeps nothing. Borrows the core. */
@@ -50,8 +52,9 @@ struct journal *journal_memory_new(struct core *core, journal_applied *applied, 
 void journal_submit(struct journal *journal, uint64_t now_ms, const struct command *command);
 void journal_flush(struct journal *journal, uint64_t now_ms);
 
-/* Descriptors to poll for reading; returns how many there are. They are edge-triggered (ZeroMQ's):
- * call journal_process in every turn, whatever woke the owner, and last before it polls again. */
+/* Descriptors to poll for reading; returns how many there are: they come and go, so ask before each
+ * poll. They are edge-triggered (ZeroMQ's): call journal_process in every turn, whatever woke the
+ * owner, and last before it polls again. */
 size_t journal_descriptors(const struct journal *journal, int out[JOURNAL_DESCRIPTORS]);
 
 /* Takes what the journal's threads have to say: `applied` is called for what became durable. */
@@ -61,9 +64,16 @@ void journal_process(struct journal *journal, uint64_t now_ms);
 uint64_t journal_deadline(const struct journal *journal);
 void journal_tick(struct journal *journal, uint64_t now_ms);
 
-/* Everything that was kept is applied to the core, and commands are taken. Until then the core is
- * not to be read. */
+/* This node leads, everything that was kept is applied to the core, and commands are taken; else the
+ * core is not to be read. In a cluster it ends when leadership is lost: what was submitted and not
+ * applied is forgotten, without a word: perhaps it happens, perhaps not. Ask after every call. */
 bool journal_ready(const struct journal *journal);
+
+/* The node that leads, as far as this one knows; 0: unknown, or there are no nodes (memory). */
+uint64_t journal_leader(const struct journal *journal);
+
+/* The disk is nearly full: what only adds is to be refused, what makes room goes on. */
+bool journal_tight(const struct journal *journal);
 
 /* A COMMAND_TICK is submitted and not applied yet: core_deadline() does not count until it is. */
 bool journal_ticking(const struct journal *journal);

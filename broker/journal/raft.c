@@ -34,6 +34,8 @@
 struct raft_journal {
     struct disk_log *log;
     struct replica *replica;
+    struct snapshots *snapshots; /* NULL: none are taken */
+    uint64_t dropped;            /* messages */
     journal_applied *applied;
     void *context;
 };
@@ -164,6 +166,12 @@ static void raft_destroy(void *self)
     free(raft);
 }
 
+static uint64_t raft_leader(const void *self)
+{
+    const struct raft_journal *raft = self;
+    return replica_ready(raft->replica) ? NODE : 0;
+}
+
 static const struct journal_class raft_class = {
     .name = "raft",
     .submit = raft_submit,
@@ -178,12 +186,79 @@ static const struct journal_class raft_class = {
     .backlog = raft_backlog,
     .time_ms = raft_time_ms,
     .failure = raft_failure,
+    .leader = raft_leader,
 };
 
 struct state_mark journal_raft_mark(const struct journal *journal)
 {
     const struct raft_journal *raft = journal_self(journal, &raft_class);
     return (struct state_mark){replica_applied(raft->replica), replica_hash(raft->replica)};
+}
+
+void journal_raft_receive(struct journal *journal, uint64_t now_ms, uint64_t from,
+                          struct slice bytes)
+{
+    struct raft_journal *raft = journal_self(journal, &raft_class);
+    (void)now_ms;
+    (void)from;
+    (void)bytes;
+    raft->dropped++; /* of a cluster of one there is no other node */
+}
+
+void journal_raft_status(const struct journal *journal, struct raft_status *out)
+{
+    const struct raft_journal *raft = journal_self(journal, &raft_class);
+    *out = (struct raft_status){.node = NODE,
+                                .role = CONSENSUS_LEADER,
+                                .leader = raft_leader(raft),
+                                .applied = replica_applied(raft->replica),
+                                .commit = log_last_index(raft->log),
+                                .first = log_first_index(raft->log),
+                                .last = log_last_index(raft->log),
+                                .hash_index = replica_applied(raft->replica),
+                                .hash = replica_hash(raft->replica),
+                                .room_bytes = log_room(raft->log).bytes,
+                                .replaying = !replica_ready(raft->replica),
+                                .format = 1,
+                                .dropped = raft->dropped,
+                                .peers_count = 1};
+    log_vote(raft->log, &out->term, &(uint64_t){0});
+    out->peers[0] =
+        (struct raft_peer){.id = NODE, .voter = true, .alive = true, .match = out->last};
+}
+
+enum consensus_result journal_raft_change(struct journal *journal, uint64_t now_ms,
+                                          enum raft_change what, uint64_t node)
+{
+    const struct raft_journal *raft = journal_self(journal, &raft_class);
+    (void)now_ms;
+    (void)node;
+    if (!replica_ready(raft->replica)) {
+        return CONSENSUS_NOT_LEADER;
+    }
+    return what == RAFT_CHANGE_TRANSFER ? CONSENSUS_NO_TARGET : CONSENSUS_BAD_NODE;
+}
+
+struct snapshots *journal_raft_snapshots(struct journal *journal)
+{
+    const struct raft_journal *raft = journal_self(journal, &raft_class);
+    return raft->snapshots;
+}
+
+bool journal_raft_snapshot_now(struct journal *journal, uint64_t now_ms)
+{
+    const struct raft_journal *raft = journal_self(journal, &raft_class);
+    (void)now_ms;
+    return raft->snapshots != NULL;
+}
+
+void journal_raft_abandon(struct journal **journal)
+{
+    if (*journal) {
+        struct raft_journal *raft = journal_self(*journal, &raft_class);
+        log_abandon(&raft->log);
+        journal_destroy(journal);
+    }
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
