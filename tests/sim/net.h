@@ -1,8 +1,11 @@
 /*
  * Simulation A2: gateway, core, memory journal and many of the library's connections in one
- * process, over a simulated network and clock, from one seed. What the files share:
+ * process, over a simulated network and clock, from one seed. Simulation B (nodes.h) puts several
+ * durable nodes in the manager's place. What the files share:
  *
- *     net_world.c    time, the manager's loop, phases: faults, finishing, draining
+ *     net_world.c    time, phases: faults, finishing, draining
+ *     net_manager.c  what a manager's shell does for its gateway
+ *     net_campaign.c many seeds, one process each; the command line
  *     net_wire.c     the network: pipes, routing ids, descriptors
  *     net_faults.c   what goes wrong, and when
  *     net_client.c   a process with one connection: its socket, its loop, its life
@@ -24,6 +27,9 @@
 #define NET_NEVER UINT64_MAX
 
 enum { NET_CLIENTS_MAX = 10, NET_QUEUES = 4, NET_DEAD = NET_QUEUES, NET_LOCKS = 3, NET_PEER = 5 };
+
+/* count: managers; simulation A2 has one */
+#define NET_NODES_MAX 7
 
 /* The last of the locks is a semaphore with so many permits. */
 #define NET_SEMAPHORE (NET_LOCKS - 1)
@@ -51,6 +57,7 @@ struct wire {
     uint8_t peer[NET_PEER];
     int descriptor;
     int client;       /* slot */
+    int node;         /* the manager at the other end, from 1 */
     bool up;          /* both ends stand */
     uint64_t gone_ms; /* when the manager's socket notices the end */
     bool told;        /* and whether it reports it */
@@ -170,6 +177,7 @@ struct client {
     struct conn *conn;
     uint64_t generation;
     struct wire *wire; /* NULL: not connected */
+    int node;          /* where its socket connects to */
     uint64_t connect_ms;
     bool noticed; /* its socket tells of a cut */
     bool connected;
@@ -227,18 +235,42 @@ struct net_counts {
         acked, grants, done, refused, unknown;
 };
 
+struct net_world;
+
+/* A manager, as far as its shell is simulated. */
+struct net_manager {
+    struct net_world *world;
+    int node;        /* its number, from 1 */
+    uint64_t now_ms; /* by its own clock */
+    uint64_t turned_ms;
+    struct core *core;
+    struct journal *journal;
+    struct gateway *gateway;
+};
+
+/* What stands at the other end of the clients' wires. All get the world; `managed` is theirs. */
+struct net_managers {
+    const char *program;                             /* to say how to replay */
+    void (*open)(struct net_world *world);           /* may change the plan; sets endpoints */
+    void (*close)(struct net_world *world);          /* its state goes into the hash */
+    void (*step)(struct net_world *world);           /* what is due now */
+    uint64_t (*next)(const struct net_world *world); /* when that is (ms) */
+    void (*stop)(struct net_world *world, uint64_t for_ms); /* FAULT_MANAGER */
+    void (*heal)(struct net_world *world);                  /* there are no faults any more */
+    void (*check)(struct net_world *world);                 /* invariants */
+    bool (*up)(const struct net_world *world, int node);    /* takes connections */
+};
+
 struct net_world {
     uint64_t seed, now_ms, hash;
     bool verbose;
     struct rng rng;
     struct plan plan;
-    struct core *core;
-    struct journal *journal;
-    struct gateway *gateway;
-    uint64_t turned_ms;          /* the manager's last turn */
-    uint64_t manager_stopped_ms; /* until then */
-    uint64_t partition_ms;       /* until then */
-    uint64_t turns;
+    const struct net_managers *managers;
+    void *managed;
+    char endpoints[256];                    /* of those that clients know */
+    uint64_t blocked_ms[NET_NODES_MAX + 1]; /* clients do not get through to it until then */
+    int nodes;                              /* numbers in use: 1 .. nodes */
     bool faults;
     uint64_t due_ms[FAULT_COUNT];
     struct wire *wires;
@@ -250,7 +282,9 @@ struct net_world {
 };
 
 /* Runs a seed to its end; its trace's hash in world->hash. Exits with status 1 on a violation. */
-void net_run(struct net_world *world, uint64_t seed, bool verbose);
+void net_run(struct net_world *world, const struct net_managers *managers, uint64_t seed,
+             bool verbose);
+void net_run_until(struct net_world *world, uint64_t until_ms);
 
 /* A line of the trace: a static word and four numbers. */
 void net_note(struct net_world *world, const char *word, uint64_t a, uint64_t b, uint64_t c);
@@ -263,8 +297,23 @@ static inline uint64_t net_less(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* ---- net_manager.c ---- */
+/* A gateway for its core; its host's context is the manager. */
+struct gateway *manager_gateway(struct net_manager *manager,
+                                void (*submit)(void *context, const struct command *command));
+/* Closed connections and packets that have come. */
+void manager_receive(struct net_manager *manager);
+/* When there will be any. */
+uint64_t manager_arrival(const struct net_manager *manager);
+/* How long the manager did not run, if that is worth a command; and notes the turn. */
+uint64_t manager_gap(struct net_manager *manager);
+/* The commands that make the queues, in a session of their own: 0, 1, ...; false: no more. */
+bool manager_setup(uint64_t step, uint64_t session, struct command *command);
+
 /* ---- net_wire.c ---- */
-struct wire *wire_open(struct net_world *world, int client);
+struct wire *wire_open(struct net_world *world, const struct client *client);
+/* The manager's end is gone, at once. */
+void wire_drop(struct net_world *world, struct wire *wire);
 /* The client's end is gone: what was under way is lost from some packet on. */
 void wire_close(struct net_world *world, struct wire *wire);
 void wire_push(struct net_world *world, struct wire *wire, bool up, struct slice head,

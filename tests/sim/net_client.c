@@ -13,6 +13,9 @@
 /* count: packets received before what they caused is sent */
 #define RECEIVE_RUN 64
 
+/* milliseconds: between two tries to connect to a manager that is not there */
+#define RECONNECT_MS 100
+
 struct received {
     struct packet packet; /* first */
     struct net_packet *content;
@@ -49,10 +52,10 @@ void client_born(struct client *client)
     client->ttl_ms = rng_between(rng, 500 + 8 * world->plan.latency_ms, 10000);
     client->act_ms = world->now_ms + rng_between(rng, 0, 500);
     client->flush_ms = NET_NEVER;
-    struct conn_options options = {.endpoints = "sim://manager",
+    struct conn_options options = {.endpoints = world->endpoints,
                                    .ttl_ms = client->ttl_ms,
                                    .grace_ms = rng_between(rng, 0, 4000),
-                                   .program = "sim_network",
+                                   .program = "simulation",
                                    .pid = client->life,
                                    .seed = rng_next(rng)};
     struct conn_host host = {
@@ -126,9 +129,10 @@ static void sync_socket(struct client *client)
     client->generation = generation;
     drop_wire(client);
     if (endpoint) {
-        uint64_t from = net_less(world->now_ms, world->partition_ms) == world->now_ms
-                            ? world->partition_ms
-                            : world->now_ms;
+        client->node = atoi(endpoint + strlen("sim://"));
+        STEWARD_ASSERT(client->node > 0 && client->node <= NET_NODES_MAX);
+        uint64_t blocked = world->blocked_ms[client->node];
+        uint64_t from = world->now_ms > blocked ? world->now_ms : blocked;
         client->connect_ms = from + rng_between(&world->rng, 0, world->plan.latency_ms);
     }
 }
@@ -137,8 +141,12 @@ static void check_connection(struct client *client)
 {
     struct net_world *world = client->world;
     if (client->connect_ms && client->connect_ms <= world->now_ms) {
+        if (!world->managers->up(world, client->node)) {
+            client->connect_ms = world->now_ms + RECONNECT_MS; /* as libzmq does */
+            return;
+        }
         client->connect_ms = 0;
-        client->wire = wire_open(world, client->slot);
+        client->wire = wire_open(world, client);
         client->connected = true;
         conn_connected(client->conn, client_now(client));
     }

@@ -65,7 +65,7 @@ static void switch_wire(struct net_world *world, struct client *client)
 {
     if (client->wire) {
         wire_close(world, client->wire);
-        client->wire = wire_open(world, client->slot);
+        client->wire = wire_open(world, client);
     }
 }
 
@@ -118,10 +118,11 @@ static void strike(struct net_world *world, enum fault fault)
             client_die(client);
         }
         break;
-    case FAULT_PARTITION: world->partition_ms = world->now_ms + rng_between(rng, 50, 5000); break;
-    case FAULT_MANAGER:
-        world->manager_stopped_ms = world->now_ms + rng_between(rng, 50, 15000);
+    case FAULT_PARTITION:
+        world->blocked_ms[rng_between(rng, 1, (uint64_t)world->nodes)] =
+            world->now_ms + rng_between(rng, 50, 5000);
         break;
+    case FAULT_MANAGER: world->managers->stop(world, rng_between(rng, 50, 15000)); break;
     case FAULT_SUSPEND: suspend(world); break;
     case FAULT_DOUBLE:
     case FAULT_COUNT: break;
@@ -153,7 +154,8 @@ void faults_end(struct net_world *world)
     for (int i = 0; i < FAULT_COUNT; i++) {
         world->due_ms[i] = NET_NEVER;
     }
-    world->partition_ms = world->manager_stopped_ms = 0;
+    memset(world->blocked_ms, 0, sizeof world->blocked_ms);
+    world->managers->heal(world);
     for (struct wire *wire = world->wires; wire; wire = wire->next) {
         wire->full_ms = 0;
         wire->to_client.lose = wire->to_manager.lose = 0;

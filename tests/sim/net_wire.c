@@ -18,20 +18,21 @@ static int free_descriptor(const struct net_world *world)
     }
 }
 
-struct wire *wire_open(struct net_world *world, int client)
+struct wire *wire_open(struct net_world *world, const struct client *client)
 {
     struct wire *wire = mem_zalloc(1, sizeof *wire), **at = &world->wires;
     wire->serial = ++world->serial;
     memcpy(wire->peer + 1, &wire->serial, sizeof wire->serial);
     wire->descriptor = free_descriptor(world);
-    wire->client = client;
+    wire->client = client->slot;
+    wire->node = client->node;
     wire->up = true;
     wire->gone_ms = NET_NEVER;
     while (*at) {
         at = &(*at)->next;
     }
     *at = wire;
-    net_note(world, "wire", wire->serial, (uint64_t)client, (uint64_t)wire->descriptor);
+    net_note(world, "wire", wire->serial, (uint64_t)client->slot, (uint64_t)wire->descriptor);
     return wire;
 }
 
@@ -91,11 +92,21 @@ void wire_close(struct net_world *world, struct wire *wire)
     net_note(world, "close", wire->serial, wire->gone_ms, wire->told);
 }
 
-static void enqueue(struct net_world *world, struct net_pipe *pipe, struct slice head,
+void wire_drop(struct net_world *world, struct wire *wire)
+{
+    wire->up = false;
+    wire->gone = true;
+    pipe_truncate(world, &wire->to_client, true);
+    pipe_truncate(world, &wire->to_manager, true);
+}
+
+static void enqueue(struct net_world *world, struct wire *wire, bool up, struct slice head,
                     struct slice body)
 {
+    struct net_pipe *pipe = up ? &wire->to_manager : &wire->to_client;
     struct net_packet *packet = mem_zalloc(1, sizeof *packet);
-    uint64_t from = world->now_ms > world->partition_ms ? world->now_ms : world->partition_ms;
+    uint64_t blocked = world->blocked_ms[wire->node];
+    uint64_t from = world->now_ms > blocked ? world->now_ms : blocked;
     uint64_t due = from + rng_between(&world->rng, 0, world->plan.latency_ms);
     pipe->latest_ms = packet->due_ms = due > pipe->latest_ms ? due : pipe->latest_ms;
     buf_add(&packet->head, head.data, head.size);
@@ -123,12 +134,12 @@ void wire_push(struct net_world *world, struct wire *wire, bool up, struct slice
         world->counts.lost++;
         return;
     }
-    enqueue(world, pipe, head, body);
+    enqueue(world, wire, up, head, body);
     uint64_t every = world->faults ? world->plan.every_ms[FAULT_DOUBLE] : 0;
     if (every > 0 && rng_below(&world->rng, every) < 10) {
         world->counts.doubled++;
         net_note(world, "double", wire->serial, up, 0);
-        enqueue(world, pipe, head, body);
+        enqueue(world, wire, up, head, body);
     }
 }
 

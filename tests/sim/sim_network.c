@@ -6,288 +6,192 @@
  *     sim_network --canaries [...]                        find each deliberate bug
  *
  * Exit status: 0 nothing found (with --canaries: all found), 1 otherwise, 2 usage.
- * docs/simulation.md says how to read a failure.
+ * docs/simulation.md says how to read a failure. Here: the one manager, with a memory journal.
  */
-#include "tests/sim/net.h"
+#include "tests/sim/net_campaign.h"
 
 #include "broker/core/canary.h"
+#include "common/base/alloc.h"
 #include "common/wire/canary.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-/* seconds: one seed that takes longer hangs */
-#define SEED_SECONDS 120
+/* milliseconds: the manager's loop turns at least so often, as the real one does */
+#define TURN_MS 500
 
-/* Every so many seeds, one is run twice and must leave the same trace. */
-#define TWICE_EVERY 8
+struct single {
+    struct net_manager manager; /* first */
+    uint64_t stopped_ms;        /* until then */
+    uint64_t turns;
+};
 
-#define JOBS_MAX 64
+static void applied(void *context, uint64_t now_ms, const struct effects *effects)
+{
+    struct net_manager *manager = context;
+    if (manager->gateway) {
+        oracle_effects(manager->world, effects);
+        gateway_effects(manager->gateway, now_ms, effects);
+    }
+}
+
+static void submit(void *context, const struct command *command)
+{
+    struct net_manager *manager = context;
+    oracle_command(manager->world, command);
+    manager->world->counts.resumed += command->kind == COMMAND_SESSION_RESUME;
+    journal_submit(manager->journal, manager->now_ms, command);
+}
+
+static void single_open(struct net_world *world)
+{
+    struct single *single = mem_zalloc(1, sizeof *single);
+    struct net_manager *manager = &single->manager;
+    *manager = (struct net_manager){
+        .world = world, .node = 1, .now_ms = world->now_ms, .turned_ms = world->now_ms};
+    world->managed = single;
+    strcpy(world->endpoints, "sim://1");
+    manager->core = core_new();
+    manager->journal = journal_memory_new(manager->core, applied, manager);
+    struct command command = {.kind = COMMAND_BOOTSTRAP};
+    command.bootstrap.hash_key = rng_next(&world->rng);
+    command.bootstrap.incarnation = rng_next(&world->rng) | 1;
+    journal_submit(manager->journal, manager->now_ms, &command);
+    for (uint64_t step = 0; manager_setup(step, 1, &command); step++) {
+        journal_submit(manager->journal, manager->now_ms, &command);
+    }
+    manager->gateway = manager_gateway(manager, submit);
+}
+
+static void single_close(struct net_world *world)
+{
+    struct single *single = world->managed;
+    struct buf snapshot = {0};
+    core_snapshot(single->manager.core, &snapshot);
+    world->hash = net_hash(world->hash, snapshot.data, snapshot.size);
+    buf_fini(&snapshot);
+    gateway_destroy(&single->manager.gateway);
+    journal_destroy(&single->manager.journal);
+    core_destroy(&single->manager.core);
+    free(single);
+}
+
+static void turn_gap(struct net_manager *manager)
+{
+    uint64_t gap_ms = manager_gap(manager);
+    if (gap_ms > 0) {
+        struct command command = {.kind = COMMAND_CLOCK_GAP, .gap_ms = gap_ms};
+        submit(manager, &command);
+        gateway_gap(manager->gateway, manager->now_ms, gap_ms);
+    }
+}
+
+static void single_step(struct net_world *world)
+{
+    struct single *single = world->managed;
+    struct net_manager *manager = &single->manager;
+    manager->now_ms = world->now_ms;
+    turn_gap(manager);
+    manager_receive(manager);
+    if (core_deadline(manager->core) <= manager->now_ms) {
+        struct command command = {.kind = COMMAND_TICK};
+        submit(manager, &command);
+    }
+    if (gateway_deadline(manager->gateway) <= manager->now_ms) {
+        gateway_tick(manager->gateway, manager->now_ms);
+    }
+    journal_flush(manager->journal, manager->now_ms);
+    gateway_flush(manager->gateway, manager->now_ms);
+    if (++single->turns % 64 == 0) {
+        core_check(manager->core);
+    }
+}
+
+static uint64_t single_next(const struct net_world *world)
+{
+    const struct single *single = world->managed;
+    const struct net_manager *manager = &single->manager;
+    if (single->stopped_ms > world->now_ms) {
+        return single->stopped_ms;
+    }
+    uint64_t next = net_less(core_deadline(manager->core), gateway_deadline(manager->gateway));
+    next = net_less(next, manager_arrival(manager));
+    return net_less(next, manager->turned_ms + TURN_MS);
+}
+
+static void single_stop(struct net_world *world, uint64_t for_ms)
+{
+    struct single *single = world->managed;
+    single->stopped_ms = world->now_ms + for_ms;
+}
+
+static void single_heal(struct net_world *world)
+{
+    struct single *single = world->managed;
+    single->stopped_ms = 0;
+}
+
+static void single_check(struct net_world *world)
+{
+    const struct single *single = world->managed;
+    core_check(single->manager.core);
+}
+
+/* It takes connections even while it is stopped: the kernel does. */
+static bool single_up(const struct net_world *world, int node)
+{
+    (void)world;
+    return node == 1;
+}
+
+static const struct net_managers managers = {.program = "sim_network",
+                                             .open = single_open,
+                                             .close = single_close,
+                                             .step = single_step,
+                                             .next = single_next,
+                                             .stop = single_stop,
+                                             .heal = single_heal,
+                                             .check = single_check,
+                                             .up = single_up};
 
 #ifdef STEWARD_CANARIES
 int core_canary, net_canary;
-#endif
 
-struct options {
-    uint64_t seeds, from, seed;
-    int jobs;
-    bool replay, canaries;
-};
+#define NET_BUG(name, text)  {text, &net_canary, NET_CANARY_##name},
+#define CORE_BUG(name, text) {text, &core_canary, CANARY_##name},
 
-struct job {
-    int pid; /* 0: free */
-    uint64_t seed;
-};
-
-/* A run over many seeds. */
-struct campaign {
-    const struct options *options;
-    struct job jobs[JOBS_MAX];
-    struct net_counts *reports; /* shared with the children, one per job */
-    struct net_counts sum;
-    uint64_t next, done, failures, failed_seed;
-    bool quiet;
-};
-
-/* In a child: its end is the seed's verdict. */
-static _Noreturn void run_seed(uint64_t seed, struct net_counts *report)
+/* Of the core's only those that show from outside, too. */
+static bool shows(const struct net_bug *bug)
 {
-    struct net_world *world = calloc(1, sizeof *world);
-    alarm(SEED_SECONDS);
-    net_run(world, seed, false);
-    *report = world->counts;
-    if (seed % TWICE_EVERY == 0) {
-        uint64_t hash = world->hash;
-        net_run(world, seed, false);
-        if (world->hash != hash) {
-            net_fail(world, "two runs differ: %016" PRIx64 " and %016" PRIx64, hash, world->hash);
+    static const int outside[] = {
+        CANARY_STALE_ACK,    CANARY_DEAD_WAITER,       CANARY_TOKEN_REUSED, CANARY_RESEND_APPLIED,
+        CANARY_CANCELED_PUT, CANARY_ANSWER_NOT_STORED, CANARY_LEASE_KEPT};
+    bool found = bug->place == &net_canary;
+    for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++) {
+        found |= bug->place == &core_canary && bug->value == outside[i];
+    }
+    return found;
+}
+
+static size_t collect(struct net_bug *out)
+{
+    static const struct net_bug all[] = {NET_CANARY_TABLE(NET_BUG) CANARY_TABLE(CORE_BUG)};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (shows(&all[i])) {
+            out[count++] = all[i];
         }
     }
-    free(world);
-    exit(0);
-}
-
-static void start_job(struct campaign *campaign, int slot)
-{
-    struct job *job = &campaign->jobs[slot];
-    job->seed = campaign->next++;
-    fflush(stdout);
-    job->pid = fork();
-    if (job->pid == 0) {
-        if (campaign->quiet && !freopen("/dev/null", "w", stderr)) {
-            exit(2);
-        }
-        run_seed(job->seed, &campaign->reports[slot]);
-    }
-}
-
-static void add_counts(struct net_counts *sum, const struct net_counts *more)
-{
-    const uint64_t *from = (const uint64_t *)more;
-    uint64_t *to = (uint64_t *)sum;
-    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++) {
-        to[i] += from[i];
-    }
-}
-
-static void end_job(struct campaign *campaign, int slot, int status)
-{
-    struct job *job = &campaign->jobs[slot];
-    campaign->done++;
-    if (status == 0) {
-        add_counts(&campaign->sum, &campaign->reports[slot]);
-    } else if (campaign->failures++ == 0 || job->seed < campaign->failed_seed) {
-        campaign->failed_seed = job->seed;
-    }
-    if (status != 0 && !campaign->quiet) {
-        printf("seed %" PRIu64 " failed (status %d); replay: sim_network --seed %" PRIu64 "\n",
-               job->seed, status, job->seed);
-    }
-    job->pid = 0;
-}
-
-static void reap(struct campaign *campaign)
-{
-    int status, pid = waitpid(-1, &status, 0);
-    for (int i = 0; i < campaign->options->jobs; i++) {
-        if (pid > 0 && campaign->jobs[i].pid == pid) {
-            end_job(campaign, i, status);
-        }
-    }
-}
-
-/* Runs the seeds, or until one fails. */
-static void campaign_run(struct campaign *campaign)
-{
-    const struct options *options = campaign->options;
-    for (;;) {
-        int busy = 0;
-        for (int i = 0; i < options->jobs; i++) {
-            bool more = campaign->next < options->from + options->seeds && campaign->failures == 0;
-            if (campaign->jobs[i].pid == 0 && more) {
-                start_job(campaign, i);
-            }
-            busy += campaign->jobs[i].pid != 0;
-        }
-        if (busy == 0) {
-            return;
-        }
-        reap(campaign);
-    }
-}
-
-static struct net_counts *reports_map(void)
-{
-    void *at = mmap(NULL, JOBS_MAX * sizeof(struct net_counts), PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED) {
-        perror("mmap");
-        exit(2);
-    }
-    return at;
-}
-
-static void print_counts(const struct net_counts *c)
-{
-    printf("packets %" PRIu64 " (lost %" PRIu64 ", doubled %" PRIu64 ", late %" PRIu64
-           "); resumes %" PRIu64 ", sessions ended %" PRIu64 ", kills %" PRIu64
-           ", manager stopped %" PRIu64 "\n",
-           c->packets, c->lost, c->doubled, c->late, c->resumed, c->ended, c->killed, c->gaps);
-    printf("puts %" PRIu64 ", gets %" PRIu64 ", streamed %" PRIu64 ", acked %" PRIu64
-           ", grants %" PRIu64 "; calls: done %" PRIu64 ", refused %" PRIu64 ", unknown %" PRIu64
-           "\n",
-           c->puts, c->gets, c->streamed, c->acked, c->grants, c->done, c->refused, c->unknown);
-}
-
-static int run_seeds(const struct options *options)
-{
-    struct campaign campaign = {
-        .options = options, .reports = reports_map(), .next = options->from};
-    struct timespec start, end;
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    campaign_run(&campaign);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    double seconds =
-        (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
-    printf("simulation A2: %" PRIu64 " seeds in %.1f s, %" PRIu64 " failed\n", campaign.done,
-           seconds, campaign.failures);
-    print_counts(&campaign.sum);
-    return campaign.failures > 0;
-}
-
-static int replay(const struct options *options)
-{
-    struct net_world *world = calloc(1, sizeof *world);
-    net_run(world, options->seed, true);
-    printf("seed %" PRIu64 ": nothing found, trace %016" PRIx64 "\n", options->seed, world->hash);
-    print_counts(&world->counts);
-    free(world);
-    return 0;
-}
-
-#ifdef STEWARD_CANARIES
-/* Those of the core that show from outside, too. */
-static const int CORE_CANARIES[] = {
-    CANARY_STALE_ACK,    CANARY_DEAD_WAITER,       CANARY_TOKEN_REUSED, CANARY_RESEND_APPLIED,
-    CANARY_CANCELED_PUT, CANARY_ANSWER_NOT_STORED, CANARY_LEASE_KEPT};
-
-/* Runs seeds until one fails; 1: none did. */
-static int hunt(const struct options *options, const char *text)
-{
-    struct campaign campaign = {
-        .options = options, .reports = reports_map(), .next = options->from, .quiet = true};
-    campaign_run(&campaign);
-    munmap(campaign.reports, JOBS_MAX * sizeof(struct net_counts));
-    if (campaign.failures > 0) {
-        printf("canary caught by seed %" PRIu64 ": %s\n", campaign.failed_seed, text);
-    } else {
-        printf("canary MISSED in %" PRIu64 " seeds: %s\n", campaign.done, text);
-    }
-    return campaign.failures == 0;
-}
-
-static int run_canaries(const struct options *options)
-{
-    static const char *const net_texts[] = {"",
-#define CANARY_TEXT(name, text) text,
-                                            NET_CANARY_TABLE(CANARY_TEXT)};
-    static const char *const core_texts[] = {"", CANARY_TABLE(CANARY_TEXT)};
-    int missed = 0;
-    for (net_canary = 1; net_canary < NET_CANARY_END; net_canary++) {
-        missed += hunt(options, net_texts[net_canary]);
-    }
-    net_canary = NET_CANARY_NONE;
-    for (size_t i = 0; i < sizeof CORE_CANARIES / sizeof CORE_CANARIES[0]; i++) {
-        core_canary = CORE_CANARIES[i];
-        missed += hunt(options, core_texts[core_canary]);
-    }
-    printf("canaries: %d missed\n", missed);
-    return missed > 0;
-}
-#else
-static int run_canaries(const struct options *options)
-{
-    (void)options;
-    fprintf(stderr, "this build has no canaries: run sim_network_canary\n");
-    return 2;
+    return count;
 }
 #endif
-
-static uint64_t number(const char *text)
-{
-    char *end;
-    errno = 0;
-    uint64_t value = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0') {
-        fprintf(stderr, "sim_network: '%s' is not a number\n", text);
-        exit(2);
-    }
-    return value;
-}
-
-static bool parse(int argc, char **argv, struct options *o)
-{
-    static const struct option longs[] = {
-        {"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
-        {"jobs", required_argument, NULL, 'j'},  {"seed", required_argument, NULL, 's'},
-        {"canaries", no_argument, NULL, 'c'},    {NULL, 0, NULL, 0}};
-    int c;
-    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        switch (c) {
-        case 'n': o->seeds = number(optarg); break;
-        case 'f': o->from = number(optarg); break;
-        case 'j': o->jobs = (int)number(optarg); break;
-        case 'c': o->canaries = true; break;
-        case 's':
-            o->seed = number(optarg);
-            o->replay = true;
-            break;
-        default: return false;
-        }
-    }
-    return optind == argc && o->jobs > 0 && o->jobs <= JOBS_MAX;
-}
 
 int main(int argc, char **argv)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    struct options options = {.seeds = 100, .from = 1};
-    options.jobs = cores > 0 && cores < JOBS_MAX ? (int)cores : 1;
-    if (!parse(argc, argv, &options)) {
-        fprintf(stderr, "usage: sim_network [--seeds N] [--from SEED] [--jobs N]\n"
-                        "       sim_network --seed S\n"
-                        "       sim_network --canaries [--seeds N] [--from SEED] [--jobs N]\n");
-        return 2;
-    }
-    if (options.canaries) {
-        return run_canaries(&options);
-    }
-    return options.replay ? replay(&options) : run_seeds(&options);
+    struct net_program program = {.title = "simulation A2", .managers = &managers};
+#ifdef STEWARD_CANARIES
+    static struct net_bug bugs[CANARY_END + (int)NET_CANARY_END];
+    program.bugs = bugs;
+    program.bugs_count = collect(bugs);
+#endif
+    return net_main(&program, argc, argv);
 }
