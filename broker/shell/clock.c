@@ -42,3 +42,11 @@ uint64_t clock_advance(struct clock *clock, uint64_t boot_ms, uint64_t *progress
     clock->now_ms = now_ms;
     return now_ms;
 }
+
+void clock_forward(struct clock *clock, uint64_t at_least_ms)
+{
+    if (at_least_ms > clock->now_ms) {
+        clock->wall_start_ms += at_least_ms - clock->now_ms;
+        clock->now_ms = at_least_ms;
+    }
+}

@@ -23,6 +23,9 @@ void clock_start(struct clock *clock, uint64_t wall_ms, uint64_t boot_ms);
  */
 uint64_t clock_advance(struct clock *clock, uint64_t boot_ms, uint64_t *progress_ms);
 
+/* Makes it at_least_ms now if it is less, and goes on from there: what was applied is not undone. */
+void clock_forward(struct clock *clock, uint64_t at_least_ms);
+
 /* Readings of the system's clocks. */
 uint64_t clock_wall_ms(void);
 uint64_t clock_boot_ms(void);

@@ -9,6 +9,7 @@
 
 #include "broker/shell/endpoint.h"
 #include "broker/shell/manager.h"
+#include "broker/shell/recovery.h"
 #include "broker/shell/signals.h"
 #include "broker/shell/system.h"
 #include "common/base/alloc.h"
@@ -48,7 +49,8 @@ struct loop {
     uint64_t timer_at_ms; /* when it fires */
     bool draining;
     uint64_t drain_end_ms;
-    bool left; /* the loop ends: somebody said so, not czmq */
+    bool left;   /* the loop ends: somebody said so, not czmq */
+    bool failed; /* because the journal failed */
 };
 
 static int on_timer(zloop_t *zloop, int timer, void *context);
@@ -77,6 +79,10 @@ static int leave(struct loop *loop)
 static int turn(struct loop *loop)
 {
     bool more = manager_turn(&loop->manager);
+    if (manager_failure(&loop->manager)) {
+        loop->failed = true;
+        return leave(loop);
+    }
     if (loop->draining &&
         (manager_idle(&loop->manager) || loop->manager.now_ms >= loop->drain_end_ms)) {
         return leave(loop);
@@ -187,6 +193,19 @@ static void unlink_all(const struct loop *loop)
     }
 }
 
+static bool watch_journal(struct loop *loop)
+{
+    int descriptors[JOURNAL_DESCRIPTORS];
+    size_t count = journal_descriptors(loop->manager.journal, descriptors);
+    for (size_t i = 0; i < count; i++) {
+        zmq_pollitem_t item = {.fd = descriptors[i], .events = ZMQ_POLLIN};
+        if (zloop_poller(loop->zloop, &item, on_socket, loop) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool watch(struct loop *loop)
 {
     struct socket *socket = &loop->manager.socket;
@@ -201,12 +220,12 @@ static bool watch(struct loop *loop)
     return zloop_poller(loop->zloop, &router, on_socket, loop) == 0 &&
            zloop_poller(loop->zloop, &monitor, on_monitor, loop) == 0 &&
            zloop_poller(loop->zloop, &signals, on_signal, loop) == 0 &&
-           zloop_timer(loop->zloop, LOOP_PULSE_MS, 0, on_pulse, loop) >= 0;
+           zloop_timer(loop->zloop, LOOP_PULSE_MS, 0, on_pulse, loop) >= 0 && watch_journal(loop);
 }
 
 static void log_start(struct loop *loop)
 {
-    if (!loop->options->memory) {
+    if (loop->options->memory) {
         log_event(loop->log, LEVEL_WARN, "in_memory", "text",
                   "everything is kept in memory only and is gone when this process ends");
     }
@@ -214,17 +233,22 @@ static void log_start(struct loop *loop)
     log_begin(&line, loop->log, LEVEL_INFO, "shell", "ready");
     log_text(&line, "version", STW_VERSION);
     log_text(&line, "journal", journal_name(loop->manager.journal));
+    if (!loop->options->memory) {
+        log_text(&line, "directory", loop->options->data);
+    }
     log_number(&line, "pid", (uint64_t)getpid());
     log_end(&line);
 }
 
-/* Serves until left. zloop also returns when poll was interrupted: then it just goes on. */
-static void serve(struct loop *loop)
+/* What clients were not told is not promised; more must not be said. */
+static int end_failed(struct loop *loop)
 {
-    turn(loop);
-    while (!loop->left) {
-        zloop_start(loop->zloop);
-    }
+    log_event(loop->log, LEVEL_ERROR, "journal_failed", "text", manager_failure(&loop->manager));
+    return 1;
+}
+
+static void part(struct loop *loop)
+{
     bool anybody = manager_connections(&loop->manager) > 0;
     gateway_goodbye(loop->manager.gateway, STW_EDRAINING, "the manager is shutting down");
     if (anybody) {
@@ -241,6 +265,36 @@ static void serve(struct loop *loop)
     log_end(&line);
 }
 
+/* Serves until left. zloop also returns when poll was interrupted: then it just goes on. Returns
+ * the exit code. */
+static int serve(struct loop *loop)
+{
+    turn(loop);
+    while (!loop->left) {
+        zloop_start(loop->zloop);
+    }
+    if (loop->failed) {
+        return end_failed(loop);
+    }
+    part(loop);
+    return 0;
+}
+
+/* What was kept comes back first: until then nobody could be answered. Returns the exit code. */
+static int recover_and_serve(struct loop *loop)
+{
+    switch (recovery_run(&loop->manager, loop->signals)) {
+    case RECOVERY_FAILED: return end_failed(loop);
+    case RECOVERY_STOPPED: log_event(loop->log, LEVEL_INFO, "stopped", NULL, NULL); return 0;
+    case RECOVERY_DONE: break;
+    }
+    if (!watch(loop) || !listen_all(loop)) {
+        return 1;
+    }
+    log_start(loop);
+    return serve(loop);
+}
+
 static int start(struct loop *loop)
 {
     const char *problem = socket_open(&loop->manager.socket, loop->options->body_max);
@@ -248,16 +302,17 @@ static int start(struct loop *loop)
         fprintf(stderr, "stewardd: %s: %s\n", problem, zmq_strerror(zmq_errno()));
         return 1;
     }
-    manager_init(&loop->manager, loop->options, loop->log);
-    bool done = watch(loop) && listen_all(loop);
-    if (done) {
-        log_start(loop);
-        serve(loop);
+    int code = 1;
+    struct log_error error;
+    if (manager_init(&loop->manager, loop->options, loop->log, &error)) {
+        code = recover_and_serve(loop);
+    } else {
+        fprintf(stderr, "stewardd: %s\n", error.text);
     }
     unlink_all(loop);
     zloop_destroy(&loop->zloop);
     manager_fini(&loop->manager);
-    return done ? 0 : 1;
+    return code;
 }
 
 int loop_run(const struct options *options, struct log *log)

@@ -3,9 +3,13 @@
  *
  *     time        a gap means that we were stopped ourselves: say so before anything is read
  *     closes      peers whose connection is gone
- *     packets     up to a bound: gateway -> journal -> core -> effects -> gateway's outboxes
- *     ticks       deadlines of core and gateway, a slice of long work
+ *     packets     up to a bound: gateway -> journal
+ *     journal     what became durable: core -> effects -> gateway's outboxes (memory: at once)
+ *     ticks       deadlines of core, journal and gateway, a slice of long work
  *     flush       the journal writes, then each connection gets one packet with all its answers
+ *
+ * While the journal has more to do than LIMIT_BACKLOG_BYTES, no packets are taken: the clients'
+ * pipes fill, and they wait. Their silence does not count meanwhile.
  */
 #include "broker/shell/manager.h"
 
@@ -18,6 +22,9 @@
 /* milliseconds: after a close is reported, libzmq needs a moment until sends fail; asked thrice */
 static const uint64_t CLOSED_AFTER_MS[] = {1, 10, 100};
 #define CLOSED_TRIES (sizeof CLOSED_AFTER_MS / sizeof CLOSED_AFTER_MS[0])
+
+/* milliseconds: reading that paused for less is not made up for: that walks over all sessions */
+#define UNREAD_MIN_MS 50
 
 /* ---- what the gateway and the journal call -------------------------------------------------- */
 
@@ -96,17 +103,50 @@ static struct gateway *open_gateway(struct manager *manager, const struct option
     return gateway_new(manager->core, &limits, &host);
 }
 
-static void bootstrap(struct manager *manager)
+/* The journal began, or ceased, to take commands. */
+static void turn_role(struct manager *manager)
 {
-    struct command command = {.kind = COMMAND_BOOTSTRAP};
-    system_random(&command.bootstrap.hash_key, sizeof command.bootstrap.hash_key);
-    while (command.bootstrap.incarnation == 0) {
-        system_random(&command.bootstrap.incarnation, sizeof command.bootstrap.incarnation);
+    bool leads = journal_ready(manager->journal);
+    if (leads && !manager->leads) {
+        clock_forward(&manager->clock, journal_time_ms(manager->journal));
+        manager->now_ms = manager->clock.now_ms;
     }
+    manager->leads = leads;
+}
+
+static struct cmd_bootstrap random_bootstrap(void)
+{
+    struct cmd_bootstrap bootstrap = {0};
+    system_random(&bootstrap.hash_key, sizeof bootstrap.hash_key);
+    while (bootstrap.incarnation == 0) {
+        system_random(&bootstrap.incarnation, sizeof bootstrap.incarnation);
+    }
+    return bootstrap;
+}
+
+static void open_memory(struct manager *manager)
+{
+    struct command command = {.kind = COMMAND_BOOTSTRAP, .bootstrap = random_bootstrap()};
+    manager->journal = journal_memory_new(manager->core, applied, manager);
     host_submit(manager, &command);
 }
 
-void manager_init(struct manager *manager, const struct options *options, struct log *log)
+static bool open_data(struct manager *manager, const struct options *options,
+                      struct log_error *error)
+{
+    struct journal_raft_options raft = {.directory = options->data,
+                                        .core = manager->core,
+                                        .bootstrap = random_bootstrap(),
+                                        .body_max = options->body_max,
+                                        .now_ms = manager->now_ms,
+                                        .applied = applied,
+                                        .context = manager};
+    manager->journal = journal_raft_open(&raft, error);
+    return manager->journal != NULL;
+}
+
+bool manager_init(struct manager *manager, const struct options *options, struct log *log,
+                  struct log_error *error)
 {
     manager->log = log;
     manager->closed_count = 0;
@@ -114,9 +154,14 @@ void manager_init(struct manager *manager, const struct options *options, struct
     clock_start(&manager->clock, clock_wall_ms(), clock_boot_ms());
     manager->now_ms = manager->clock.now_ms;
     manager->core = core_new();
-    manager->journal = journal_memory_new(manager->core, applied, manager);
     manager->gateway = open_gateway(manager, options);
-    bootstrap(manager);
+    if (options->memory) {
+        open_memory(manager);
+    } else if (!open_data(manager, options, error)) {
+        return false;
+    }
+    turn_role(manager);
+    return true;
 }
 
 void manager_fini(struct manager *manager)
@@ -132,7 +177,7 @@ static void turn_time(struct manager *manager)
 {
     uint64_t gap_ms = 0;
     manager->now_ms = clock_advance(&manager->clock, clock_boot_ms(), &gap_ms);
-    if (gap_ms <= LIMIT_CLOCK_GAP_MS) {
+    if (gap_ms <= LIMIT_CLOCK_GAP_MS || !manager->leads) {
         return;
     }
     struct log_line line;
@@ -195,10 +240,36 @@ static void turn_closed(struct manager *manager)
     }
 }
 
+static bool crowded(const struct manager *manager)
+{
+    return journal_backlog(manager->journal) > LIMIT_BACKLOG_BYTES;
+}
+
+/* May packets be taken in this turn? What was not heard meanwhile is nobody's silence. */
+static bool turn_reads(struct manager *manager)
+{
+    bool pause = crowded(manager);
+    if (pause && manager->unread_ms == 0) {
+        manager->unread_ms = manager->now_ms;
+    }
+    if (pause || manager->unread_ms == 0) {
+        return !pause;
+    }
+    uint64_t gap_ms = manager->now_ms - manager->unread_ms;
+    if (gap_ms >= UNREAD_MIN_MS) {
+        gateway_gap(manager->gateway, manager->now_ms, gap_ms);
+    }
+    manager->unread_ms = 0;
+    return true;
+}
+
 static void turn_packets(struct manager *manager)
 {
     struct packet packet;
     size_t bytes = 0;
+    if (!turn_reads(manager)) {
+        return;
+    }
     for (size_t i = 0; i < MANAGER_TURN_PACKETS && bytes < MANAGER_TURN_BYTES; i++) {
         if (!socket_receive(&manager->socket, &packet)) {
             return;
@@ -212,15 +283,37 @@ static void turn_packets(struct manager *manager)
     }
 }
 
+/* Until a tick that was submitted is applied, the core's deadline says nothing. */
+static uint64_t core_due_ms(const struct manager *manager)
+{
+    bool reads = manager->leads && !journal_ticking(manager->journal);
+    return reads ? core_deadline(manager->core) : UINT64_MAX;
+}
+
+/* While nothing is read, nobody is too silent. */
+static uint64_t gateway_due_ms(const struct manager *manager)
+{
+    return manager->unread_ms == 0 ? gateway_deadline(manager->gateway) : UINT64_MAX;
+}
+
 static void turn_ticks(struct manager *manager)
 {
-    if (core_deadline(manager->core) <= manager->now_ms) {
+    if (core_due_ms(manager) <= manager->now_ms) {
         struct command command = {.kind = COMMAND_TICK};
         host_submit(manager, &command);
     }
-    if (gateway_deadline(manager->gateway) <= manager->now_ms) {
+    if (gateway_due_ms(manager) <= manager->now_ms) {
         gateway_tick(manager->gateway, manager->now_ms);
     }
+    if (journal_deadline(manager->journal) <= manager->now_ms) {
+        journal_tick(manager->journal, manager->now_ms);
+    }
+}
+
+static void turn_journal(struct manager *manager)
+{
+    journal_process(manager->journal, manager->now_ms);
+    turn_role(manager);
 }
 
 bool manager_turn(struct manager *manager)
@@ -229,19 +322,36 @@ bool manager_turn(struct manager *manager)
     turn_events(manager);
     turn_closed(manager);
     turn_packets(manager);
+    turn_journal(manager);
     turn_ticks(manager);
     journal_flush(manager->journal, manager->now_ms);
     gateway_flush(manager->gateway, manager->now_ms);
-    return manager->monitor_fired || socket_readable(&manager->socket);
+    /* Asked in any case: it lets the socket's descriptor wait for the next edge. */
+    bool readable = socket_readable(&manager->socket);
+    return manager->monitor_fired || (readable && !crowded(manager));
+}
+
+void manager_recover(struct manager *manager)
+{
+    manager->now_ms = clock_advance(&manager->clock, clock_boot_ms(), NULL);
+    turn_journal(manager);
+    if (journal_deadline(manager->journal) <= manager->now_ms) {
+        journal_tick(manager->journal, manager->now_ms);
+    }
+    journal_flush(manager->journal, manager->now_ms);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 uint64_t manager_deadline(const struct manager *manager)
 {
-    uint64_t core_ms = core_deadline(manager->core);
-    uint64_t due_ms = gateway_deadline(manager->gateway);
-    due_ms = core_ms < due_ms ? core_ms : due_ms;
+    uint64_t due_ms = earlier(core_due_ms(manager), gateway_due_ms(manager));
+    due_ms = earlier(due_ms, journal_deadline(manager->journal));
     for (size_t i = 0; i < manager->closed_count; i++) {
-        due_ms = manager->closed[i].due_ms < due_ms ? manager->closed[i].due_ms : due_ms;
+        due_ms = earlier(due_ms, manager->closed[i].due_ms);
     }
     return due_ms;
 }
@@ -253,7 +363,13 @@ uint64_t manager_connections(const struct manager *manager)
     return counters.connections;
 }
 
+const char *manager_failure(const struct manager *manager)
+{
+    return journal_failure(manager->journal);
+}
+
 bool manager_idle(const struct manager *manager)
 {
-    return manager_connections(manager) == 0 || core_held(manager->core) == 0;
+    return journal_backlog(manager->journal) == 0 &&
+           (manager_connections(manager) == 0 || !manager->leads || core_held(manager->core) == 0);
 }

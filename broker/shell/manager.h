@@ -6,7 +6,7 @@
 #define BROKER_SHELL_MANAGER_H
 
 #include "broker/gateway/gateway.h"
-#include "broker/journal/journal.h"
+#include "broker/journal/raft.h"
 #include "broker/shell/clock.h"
 #include "broker/shell/log.h"
 #include "broker/shell/options.h"
@@ -36,16 +36,26 @@ struct manager {
     struct journal *journal;
     struct gateway *gateway;
     uint64_t now_ms;    /* of this turn */
+    bool leads;         /* the journal takes commands, and the core may be read */
+    uint64_t unread_ms; /* since when no packets are taken; 0: they are */
     bool monitor_fired; /* the monitor may have something to say */
     struct closed closed[MANAGER_CLOSED];
     size_t closed_count;
 };
 
-/* Makes the parts around manager->socket, which has to be open. log is borrowed. */
-void manager_init(struct manager *manager, const struct options *options, struct log *log);
+/*
+ * Makes the parts around manager->socket, which has to be open. log is borrowed. Opens the data
+ * directory unless options->memory; blocks while it is read. false: `error` says why in sentences.
+ */
+bool manager_init(struct manager *manager, const struct options *options, struct log *log,
+                  struct log_error *error);
 
-/* Destroys the parts; the socket stays. */
+/* Destroys the parts, those of a manager_init that failed too; the socket stays. Blocks until what
+ * was submitted is on disk. */
 void manager_fini(struct manager *manager);
+
+/* What the journal does at a start, without any client: until manager->leads. */
+void manager_recover(struct manager *manager);
 
 /* One turn: time, what came, what is due, what goes out. true: more is waiting already. */
 bool manager_turn(struct manager *manager);
@@ -56,8 +66,12 @@ uint64_t manager_deadline(const struct manager *manager);
 /* Open connections. */
 uint64_t manager_connections(const struct manager *manager);
 
-/* true if nobody is in the middle of anything: no message is leased and no lock is held, or nobody
- * is connected to finish it. */
+/* NULL; or why the journal failed, whole sentences: the process must end, and start again from what
+ * is on disk. Ask after each turn. */
+const char *manager_failure(const struct manager *manager);
+
+/* true if nobody is in the middle of anything: all that was asked is answered, and no message is
+ * leased and no lock is held, or nobody is connected to finish it. */
 bool manager_idle(const struct manager *manager);
 
 #endif

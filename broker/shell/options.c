@@ -228,6 +228,7 @@ void options_init(struct options *options)
 void options_fini(struct options *options)
 {
     list_clear(&options->listen);
+    free(options->data);
     free(options->config);
     *options = (struct options){0};
 }
@@ -240,6 +241,9 @@ bool options_check(const struct options *options, struct options_error *error)
     }
     if (options->memory_max < options->body_max) {
         return fail(error, "memory-max must be at least body-max");
+    }
+    if (options->memory && options->sources[OPTION_ID_DATA] >= options->sources[OPTION_ID_MEMORY]) {
+        return fail(error, "data: with --memory nothing is kept: leave one of the two away");
     }
     for (size_t i = 0; i < options->listen.count; i++) {
         const char *endpoint = options->listen.items[i];
@@ -272,7 +276,14 @@ static void print_option(const struct options *options, size_t id, FILE *out)
             print_value(out, option, options->listen.items[i], source);
         }
         break;
-    case OPTION_TEXT: break; /* only config: it names the file, it cannot stand in one */
+    case OPTION_TEXT: {
+        const char *value = NULL;
+        memcpy(&value, field, sizeof value);
+        if (value) {
+            print_value(out, option, value, source);
+        }
+        break;
+    }
     case OPTION_LEVEL:
         memcpy(&number, field, sizeof number);
         print_value(out, option, log_level_name((enum log_level)number), source);
@@ -294,7 +305,8 @@ void options_print(const struct options *options, FILE *out)
                 option_source_name(options->sources[OPTION_ID_CONFIG]));
     }
     for (size_t id = 0; id < OPTION_COUNT; id++) {
-        if (option_at(id)->in_file) {
+        bool unused = id == OPTION_ID_DATA && options->memory; /* the two refuse each other */
+        if (option_at(id)->in_file && !unused) {
             print_option(options, id, out);
         }
     }

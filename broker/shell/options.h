@@ -33,6 +33,7 @@ enum option_type {
 
 enum option_id {
     OPTION_ID_LISTEN,
+    OPTION_ID_DATA,
     OPTION_ID_MEMORY,
     OPTION_ID_INSECURE,
     OPTION_ID_BODY_MAX,
@@ -55,6 +56,7 @@ struct option_list {
 
 struct options {
     struct option_list listen;
+    char *data; /* directory; not used with memory */
     bool memory;
     bool insecure;
     bool check_config;

@@ -167,6 +167,10 @@
 /* bytes: commands gathered in one entry of the log, unless one is larger; it fits one record */
 #define LIMIT_ENTRY_BYTES (LIMIT_LOG_RECORD_BYTES - 4096)
 
+/* bytes: commands waiting for the log from which on no packets are taken: several records, so that
+ * the disk never waits for the loop, and a tenth of a second of a slow disk */
+#define LIMIT_BACKLOG_BYTES (8 * 1024 * 1024)
+
 /* bytes: durable records kept in memory, for followers that are hardly behind */
 #define LIMIT_LOG_RECENT_BYTES (8 * 1024 * 1024)
 
@@ -185,8 +189,80 @@
 /* milliseconds: a full disk is looked at again after this time */
 #define LIMIT_LOG_RETRY_MS 1000
 
+/* milliseconds: least time without a leader before an election; most loops' stalls are shorter */
+#define LIMIT_ELECTION_MS 300
+
+/* milliseconds: a leader that has nothing to say says at least that it leads: six in an election */
+#define LIMIT_HEARTBEAT_MS 50
+
+/* milliseconds: a snapshot that a follower did not take is announced to it again */
+#define LIMIT_INSTALL_MS 5000
+
+/* count: entries sent to one follower and not acknowledged yet */
+#define LIMIT_INFLIGHT_ENTRIES 64
+
+/* bytes: entries in one message to a follower, unless one entry is larger */
+#define LIMIT_APPEND_BYTES (1024 * 1024)
+
+/* count: messages with entries to one follower in one turn: the loop has others to serve */
+#define LIMIT_APPEND_TURN 2
+
+/* bytes: entries sent to a follower that does not answer: enough to hear from it */
+#define LIMIT_APPEND_SILENT_BYTES (64 * 1024)
+
+/* count: messages kept until the vote before them is on disk; more are lost, which does no harm */
+#define LIMIT_HELD_MESSAGES 64
+
+/* count: commands applied in one go: about 20 ms, so that a start shows its progress */
+#define LIMIT_APPLY_COMMANDS 16384
+
+/* milliseconds: nodes tell each other this often how far they are, and their state's hash */
+#define LIMIT_MARK_MS 250
+
+/* count: last entries whose hash is remembered: what other nodes tell is a little behind */
+#define LIMIT_MARKS 4096
+
+/* bytes: of log between two snapshots, or as many as the last snapshot has, whichever is more */
+#define LIMIT_SNAPSHOT_LOG_BYTES (256ULL * 1024 * 1024)
+
+/* bytes: of a snapshot in one message between nodes */
+#define LIMIT_SNAPSHOT_PIECE_BYTES (256 * 1024)
+
+/* count: pieces of a snapshot that a follower asks for at a time */
+#define LIMIT_SNAPSHOT_PULLS 2
+
+/* milliseconds: a piece of a snapshot that did not come is asked for again */
+#define LIMIT_SNAPSHOT_PULL_MS 300
+
+/* milliseconds: a snapshot that nobody asked for that long is not kept for a follower any more */
+#define LIMIT_SNAPSHOT_HOLD_MS 30000
+
+/* milliseconds: a snapshot that found no room is tried again after this time */
+#define LIMIT_SNAPSHOT_RETRY_MS 5000
+
 /* count: nodes of one cluster, spares included; more than seven voters were never tried */
 #define LIMIT_NODES 9
+
+/* count: links to other nodes, learned ones and some that left the cluster included */
+#define LIMIT_LINKS 32
+
+/* bytes: an address of a node, or the endpoint it tells to clients; tcp:// and a long host name */
+#define LIMIT_LINK_ADDRESS_BYTES 300
+
+/* milliseconds: a node that has nothing to say to another says at least that it lives */
+#define LIMIT_LINK_PULSE_MS 250
+
+/* milliseconds: a node that was not heard for this time counts as down: four lost pulses */
+#define LIMIT_LINK_SILENT_MS 1000
+
+/* milliseconds: a link that nobody configured is forgotten after this silence; it can come again */
+#define LIMIT_LINK_FORGET_MS 60000
+
+/* bytes: target size of one message between nodes; more of one turn goes in a further one */
+#define LIMIT_LINK_PACKET_BYTES (4 * 1024 * 1024)
+
+/* bytes: what stands around one entry or one piece of a snapshot in a message between nodes */
+#define LIMIT_LINK_SLACK_BYTES (2 * 1024 * 1024)
 
 /* port: the default TCP port */
 #define LIMIT_DEFAULT_PORT 5757

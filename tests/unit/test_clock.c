@@ -42,6 +42,20 @@ START_TEST(time_never_goes_back)
 }
 END_TEST
 
+START_TEST(it_goes_on_from_what_was_kept)
+{
+    struct clock clock;
+    uint64_t progress_ms = 99;
+    clock_start(&clock, 1000000, 500);
+    clock_forward(&clock, 999999);
+    ck_assert_uint_eq(clock.now_ms, 1000000);
+    clock_forward(&clock, 3000000);
+    ck_assert_uint_eq(clock.now_ms, 3000000);
+    ck_assert_uint_eq(clock_advance(&clock, 510, &progress_ms), 3000010);
+    ck_assert_uint_eq(progress_ms, 10); /* a step of the clock is no time that passed */
+}
+END_TEST
+
 START_TEST(system_clocks_are_read_in_milliseconds)
 {
     ck_assert_uint_gt(clock_wall_ms(), 1600000000000ULL);
@@ -58,6 +72,7 @@ int main(void)
     tcase_add_test(tcase, time_is_the_start_plus_progress);
     tcase_add_test(tcase, progress_is_since_the_last_reading);
     tcase_add_test(tcase, time_never_goes_back);
+    tcase_add_test(tcase, it_goes_on_from_what_was_kept);
     tcase_add_test(tcase, system_clocks_are_read_in_milliseconds);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -58,6 +58,7 @@ START_TEST(defaults_are_the_documented_ones)
     ck_assert_uint_eq(options.drain_seconds, 5);
     ck_assert_uint_eq(options.log_level, LEVEL_INFO);
     ck_assert(!options.memory && !options.insecure && options.config == NULL);
+    ck_assert_str_eq(options.data, "./steward.data");
     ck_assert(options_check(&options, &error));
 }
 END_TEST
@@ -243,6 +244,7 @@ START_TEST(printed_options_come_back)
     options_init(&again);
     ck_assert_msg(config_parse(&again, "printed", text, size, &error), "%s", error.text);
     ck_assert(again.memory);
+    ck_assert_msg(options_check(&again, &error), "%s", error.text);
     ck_assert_uint_eq(again.body_max, 5120);
     ck_assert_uint_eq(again.log_level, LEVEL_WARN);
     ck_assert_uint_eq(again.drain_seconds, 0);
