@@ -99,8 +99,9 @@ STW_API void stw_open_options_init(stw_open_options *options);
  * Opens a client: one connection, one session, one background thread.
  * endpoints: comma-separated ZeroMQ endpoints, tried in turn; NULL: $STEWARD_ENDPOINT, else
  * STW_DEFAULT_ENDPOINT. options: NULL for defaults.
- * Blocks up to options.timeout_ms. STW_EUNREACHABLE if no manager answered by then, STW_EINVAL,
- * STW_EVERSION, STW_ENOMEM. On failure *client is NULL.
+ * Of a cluster give every node's: the client finds the one that leads, now and after a failover.
+ * Blocks up to options.timeout_ms. STW_EUNREACHABLE if no manager answered by then, STW_ENOQUORUM
+ * if nodes did but none leads, STW_EINVAL, STW_EVERSION, STW_ENOMEM. On failure *client is NULL.
  */
 STW_API int stw_open(stw_client **client, const char *endpoints, const stw_open_options *options);
 
@@ -126,8 +127,9 @@ STW_API uint64_t stw_client_sessions_lost(const stw_client *client);
 
 /* Puts one item; returns when the manager has it. timeout_ms is for room in a bounded queue:
  * STW_EFULL (0: full now; or overflow `reject`), STW_ETIMEOUT (still full), STW_ESHUTDOWN,
- * STW_ETOOBIG, STW_EMEMORY (the manager's ceiling; the library retries until the timeout).
- * Unknown: STW_ESESSION; STW_ETIMEOUT when the manager could not be reached in time. */
+ * STW_ETOOBIG, STW_EMEMORY (the manager's ceiling), STW_EDISK (its disk is full): the library
+ * retries these until the timeout. STW_ENOQUORUM: too few nodes of a cluster answered, nothing was
+ * put. Unknown: STW_ESESSION; STW_ETIMEOUT when the manager could not be reached in time. */
 STW_API int stw_put(stw_client *client, const char *queue, const void *data, size_t size,
                     int64_t timeout_ms);
 
@@ -427,6 +429,14 @@ STW_API void stw_completions_free(stw_completions **completions);
 /* Each gives rows to free with stw_rows_free; fields as docs/protocol.md names them.
  * Lists are paged: `after` is the name of the last row of the page before, NULL at first. */
 STW_API int stw_stat(stw_client *client, stw_rows **rows);
+/* An operator's request to the manager as a process: its journal, cluster, backups. The actions and
+ * their rows stand in docs/protocol.md under MANAGE; argument NULL is "". rows[0] is the manager's
+ * totals, rows[1] its gateway's counters, what follows the action's. A refusal of the action (its
+ * row's `code`) is the code returned, without rows. What became of an action that ended in
+ * STW_ETIMEOUT or STW_ESESSION is not known: all may be asked for again. Blocks until a leader
+ * answers, at most timeout_ms (negative: for ever). STW_EINVAL, STW_ETIMEOUT, STW_ENOQUORUM. */
+STW_API int stw_manage(stw_client *client, const char *action, const char *argument,
+                       int64_t timeout_ms, stw_rows **rows);
 /* One row: a queue's settings, counts and counters. STW_ENOENT. */
 STW_API int stw_queue_show(stw_client *client, const char *queue, stw_rows **rows);
 /* A page of at most max (1 to 1000) queues in byte order of names, each as in stw_queue_show;

@@ -218,7 +218,8 @@ static int wait_open(stw_client *client, int64_t timeout_ms)
     if (code == 0) {
         code = conn_state(client->conn);
     } else if (code == STW_EAGAIN) {
-        code = STW_EUNREACHABLE;
+        int refusal = conn_refusal(client->conn);
+        code = refusal ? refusal : STW_EUNREACHABLE;
     }
     pthread_mutex_unlock(&client->lock);
     return code;

@@ -258,6 +258,8 @@ int request_call(stw_client *client, const struct conn_request *request, uint64_
 
 /* ---- rows.c ---- */
 
+/* Rows of the encoded array of maps, the caller's; NULL: it is none. */
+stw_rows *rows_decode(struct slice bytes);
 /* A request with `fields` values in tail (freed) whose answer is rows. Lock held. */
 int rows_call(stw_client *client, uint8_t op, uint8_t fields, struct buf *tail, stw_rows **rows);
 

@@ -21,12 +21,20 @@
 #define BACKOFF_FIRST_MS 10
 #define BACKOFF_MAX_MS   2000
 
-/* milliseconds: how long one endpoint may take to connect, when there are others to try */
-#define CONNECT_FIRST_MS 500
+/* milliseconds: how long one endpoint may take to connect, when there are others to try: at first,
+ * doubled in each round, and at most. One that is gone costs so much of a failover. */
+#define CONNECT_FIRST_MS 250
 #define CONNECT_MAX_MS   4000
 
 /* count: redirects followed at once; then back-off as after a failure */
 #define REDIRECTS_MAX 4
+
+/* milliseconds: so long after an endpoint broke no redirect leads back to it: the node that sends
+ * us there has not noticed yet */
+#define BROKE_MS 500
+
+/* milliseconds: how long the answer to HELLO may take at first, when there are others to try */
+#define HELLO_FIRST_MS 1000
 
 uint64_t conn_random(struct conn *conn, uint64_t bound)
 {
@@ -115,14 +123,28 @@ void conn_destroy(struct conn **pointer)
 
 /* ---- phases ---- */
 
+/* Is there another endpoint to try if this one does not answer? */
+static bool others(const struct conn *conn)
+{
+    return conn->endpoints_count > 1 || conn->redirected;
+}
+
+/* How often all endpoints were tried since the last WELCOME. */
+static uint64_t rounds(const struct conn *conn)
+{
+    return conn->attempt / conn->endpoints_count;
+}
+
+static uint64_t patience_of(const struct conn *conn, uint64_t first_ms)
+{
+    uint64_t round = rounds(conn);
+    return first_ms << (round < 4 ? round : 4);
+}
+
 static void open_socket(struct conn *conn)
 {
-    uint64_t patience = CONNECT_MAX_MS;
-    if (conn->endpoints_count > 1) {
-        uint64_t round = conn->attempt / conn->endpoints_count;
-        patience = round < 3 ? (uint64_t)CONNECT_FIRST_MS << round : CONNECT_MAX_MS;
-    }
     conn->redirected = conn->redirect[0] != 0;
+    uint64_t patience = others(conn) ? patience_of(conn, CONNECT_FIRST_MS) : CONNECT_MAX_MS;
     conn->phase = CONN_OPENING;
     conn->generation++;
     conn->opening_until_ms = conn->now_ms + patience;
@@ -133,7 +155,7 @@ static void open_socket(struct conn *conn)
 
 static uint64_t backoff(struct conn *conn)
 {
-    uint32_t shift = conn->attempt < 8 ? conn->attempt : 8;
+    uint64_t shift = rounds(conn) < 8 ? rounds(conn) : 8;
     uint64_t bound = (uint64_t)BACKOFF_FIRST_MS << shift;
     return conn_random(conn, bound < BACKOFF_MAX_MS ? bound : BACKOFF_MAX_MS);
 }
@@ -144,14 +166,17 @@ void conn_break(struct conn *conn, const char *why)
         return;
     }
     snprintf(conn->trouble, sizeof conn->trouble, "%s", why);
+    snprintf(conn->broke, sizeof conn->broke, "%s",
+             conn->redirected ? conn->redirect : conn->endpoints[conn->endpoint]);
+    conn->broke_ms = conn->now_ms;
     if (conn->phase == CONN_READY) {
         conn->attempt = 0;
-    } else if (!conn->redirected) {
-        conn->endpoint = (conn->endpoint + 1) % conn->endpoints_count;
     }
     if (conn->redirected) {
         conn->redirect[0] = 0;
-        conn->redirected = false;
+        conn->redirected = false; /* endpoint is the one behind that which sent us there */
+    } else {
+        conn->endpoint = (conn->endpoint + 1) % conn->endpoints_count;
     }
     conn->retry_ms = conn->now_ms + backoff(conn);
     conn->attempt++;
@@ -290,7 +315,9 @@ void conn_connected(struct conn *conn, uint64_t now_ms)
         return;
     }
     conn->phase = CONN_HELLO;
-    conn->opening_until_ms = conn->now_ms + conn->ask_ttl_ms / 2 + BACKOFF_MAX_MS;
+    uint64_t most = conn->ask_ttl_ms / 2 + BACKOFF_MAX_MS;
+    uint64_t patience = others(conn) ? patience_of(conn, HELLO_FIRST_MS) : most;
+    conn->opening_until_ms = conn->now_ms + (patience < most ? patience : most);
 }
 
 void conn_disconnected(struct conn *conn, uint64_t now_ms)
@@ -308,7 +335,12 @@ bool conn_redirect(struct conn *conn, struct wire_reader *in)
         return false;
     }
     uint32_t attempt = conn->attempt;
+    bool broke =
+        slice_equal(endpoint, slice_str(conn->broke)) && conn->now_ms - conn->broke_ms < BROKE_MS;
     conn_break(conn, "another node leads");
+    if (broke) {
+        return true; /* until another one leads, or it is back */
+    }
     memcpy(conn->redirect, endpoint.data, endpoint.size);
     conn->redirect[endpoint.size] = 0;
     if (attempt < REDIRECTS_MAX) {
@@ -372,6 +404,11 @@ uint64_t conn_body_max(const struct conn *conn)
 uint64_t conn_alive_until(const struct conn *conn)
 {
     return conn->session ? conn->alive_ms + conn->ttl_ms : 0;
+}
+
+int conn_refusal(const struct conn *conn)
+{
+    return conn->refusal;
 }
 
 const char *conn_trouble(const struct conn *conn)

@@ -17,7 +17,7 @@
  * messages of consumers, by conn_consumer_next.
  *
  * What it guarantees: requests are answered once; after a broken connection it connects again
- * (back-off with jitter, endpoints in turn), resumes and sends all unanswered requests again, ids
+ * (back-off with jitter, endpoints in turn, redirects followed), resumes and sends all unanswered requests again, ids
  * ascending, content the same. When the session is lost, everything that was sent ends
  * STW_ESESSION; what never left goes on in the new session, and consumers are opened again.
  *
@@ -41,7 +41,7 @@ struct conn_consumer;
  * id is the request's id while it is under way, else 0. */
 struct ticket {
     uint64_t id;
-    void *retry; /* conn's: it was refused for want of memory and will be tried again */
+    void *retry; /* conn's: it was refused for now and will be tried again */
 };
 
 /* How a request ended; borrowed during host.done. */
@@ -133,6 +133,8 @@ uint64_t conn_body_max(const struct conn *conn);
 /* Until when the session surely lives, if the manager's clock runs: ttl after the last packet
  * that the manager confirmed was sent. */
 uint64_t conn_alive_until(const struct conn *conn);
+/* STW_ENOQUORUM: no node that answered since the last WELCOME knew of a leader. Else 0. */
+int conn_refusal(const struct conn *conn);
 /* The sentence of the last connection failure; "" if none. */
 const char *conn_trouble(const struct conn *conn);
 

@@ -23,7 +23,7 @@ static bool end_range(struct conn *conn, uint64_t first, uint64_t count,
         if (requests_find(&conn->requests, id) == NULL) {
             continue; /* answered before: a repetition after a resume */
         }
-        if (outcome->code == STW_EMEMORY && conn_retry(conn, id)) {
+        if (outcome->code != 0 && conn_retry(conn, id, outcome->code)) {
             continue;
         }
         struct outcome mine = *outcome;

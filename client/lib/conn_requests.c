@@ -8,6 +8,7 @@
 #include "common/base/panic.h"
 #include "common/wire/canary.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* milliseconds: patience beyond a request's own deadline while there is no connection, and while
@@ -15,7 +16,7 @@
 #define GRACE_UNCONNECTED_MS 200
 #define GRACE_SILENT_MS      1000
 
-/* milliseconds: first and longest pause after EMEMORY */
+/* milliseconds: first and longest pause after EMEMORY and its kin */
 #define RETRY_FIRST_MS 10
 #define RETRY_MAX_MS   1000
 
@@ -206,13 +207,21 @@ void conn_complete(struct conn *conn, uint64_t id, struct outcome *outcome)
     release(conn, &request);
 }
 
-/* ---- tried again: EMEMORY ---- */
+/* ---- tried again: EMEMORY, EDISK, EDRAINING ---- */
 
-bool conn_retry(struct conn *conn, uint64_t id)
+/* Another node of a cluster takes what one that shuts down does not; alone, that is the end. */
+static bool passes(const struct conn *conn, int code)
+{
+    return code == STW_EMEMORY || code == STW_EDISK ||
+           (code == STW_EDRAINING && conn->endpoints_count > 1);
+}
+
+bool conn_retry(struct conn *conn, uint64_t id, int code)
 {
     struct request *request = requests_find(&conn->requests, id);
-    if ((request->op != WIRE_PUTS && request->op != WIRE_PUT) || request->timeout_ms == 0 ||
-        request->flags & REQUEST_CANCELED || conn->now_ms >= request->deadline_ms) {
+    if (!passes(conn, code) || (request->op != WIRE_PUTS && request->op != WIRE_PUT) ||
+        request->timeout_ms == 0 || request->flags & REQUEST_CANCELED ||
+        conn->now_ms >= request->deadline_ms) {
         return false;
     }
     uint32_t shift = request->attempts < 7 ? request->attempts : 7;
@@ -220,6 +229,7 @@ bool conn_retry(struct conn *conn, uint64_t id)
     pause = pause < RETRY_MAX_MS ? pause : RETRY_MAX_MS;
     struct retry *retry = mem_zalloc(1, sizeof *retry);
     retry->request = *request;
+    retry->code = code;
     retry->request.attempts = (uint8_t)(shift + 1);
     retry->at_ms = conn->now_ms + pause / 2 + conn_random(conn, pause / 2 + 1);
     if (retry->at_ms > request->deadline_ms) {
@@ -404,7 +414,7 @@ static uint64_t expire_retries(struct conn *conn, uint64_t next)
         struct retry *after = retry->next;
         uint64_t due = retry->request.deadline_ms;
         if (due <= conn->now_ms) {
-            retry_end(conn, retry, STW_EMEMORY);
+            retry_end(conn, retry, retry->code);
         } else if (due < next) {
             next = due;
         }
@@ -413,11 +423,24 @@ static uint64_t expire_retries(struct conn *conn, uint64_t next)
     return next;
 }
 
+/* Its time is over. Unknown, unless it never left: then a minority of a cluster says so. */
+static void give_up(struct conn *conn, uint64_t id)
+{
+    char why[sizeof conn->trouble + 64];
+    int code = STW_ETIMEOUT;
+    if (conn->phase == CONN_READY) {
+        snprintf(why, sizeof why, "the manager did not answer in time");
+    } else {
+        snprintf(why, sizeof why, "the manager could not be reached in time%s%s",
+                 conn->trouble[0] ? ": " : "", conn->trouble);
+        code = conn->refusal && !was_sent(conn, id) ? conn->refusal : code;
+    }
+    abandon(conn, id, code, why);
+}
+
 void conn_expire(struct conn *conn)
 {
     uint64_t next = expire_retries(conn, NEVER), end = conn->requests.next;
-    const char *why = conn->phase == CONN_READY ? "the manager did not answer in time"
-                                                : "the manager could not be reached in time";
     uint64_t id = requests_after(&conn->requests, 1);
     for (; id != 0 && id < end; id = requests_after(&conn->requests, id + 1)) {
         struct request *request = requests_find(&conn->requests, id);
@@ -425,7 +448,7 @@ void conn_expire(struct conn *conn)
             continue;
         }
         if (request->deadline_ms + grace(conn) <= conn->now_ms) {
-            abandon(conn, id, STW_ETIMEOUT, why);
+            give_up(conn, id);
         } else if (next_look(conn, request->deadline_ms) < next) {
             next = next_look(conn, request->deadline_ms);
         }

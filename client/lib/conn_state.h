@@ -43,10 +43,11 @@ struct conn_consumer {
     UT_hash_handle hh;
 };
 
-/* A put refused with EMEMORY, until it is tried again. */
+/* A put that was refused for now (EMEMORY and its kin), until it is tried again. */
 struct retry {
     struct retry *next;
     uint64_t at_ms;
+    int code; /* why it was refused */
     struct request request;
 };
 
@@ -66,6 +67,9 @@ struct conn {
     size_t endpoints_count, endpoint; /* endpoint: index of the one in use or next */
     char redirect[256];               /* instead, once; "": none */
     bool redirected;                  /* the current socket is a redirect's */
+    char broke[256];                  /* the endpoint that broke last, */
+    uint64_t broke_ms;                /* and when */
+    int refusal;                      /* of the last BYE since WELCOME: ENOQUORUM, else 0 */
     uint64_t generation;
     uint32_t attempt;          /* failures since the last WELCOME */
     uint32_t broken;           /* connections in a row that the manager ended with EPROTO */
@@ -123,7 +127,7 @@ static inline uint64_t lease_due(uint64_t from_ms, uint64_t lease_ms)
 }
 
 /* ---- conn.c ---- */
-/* The connection is of no use any more: back off, then open the next. */
+/* The connection is of no use any more: back off, then open the next endpoint. */
 void conn_break(struct conn *conn, const char *why);
 /* The session is gone. */
 void conn_lose_session(struct conn *conn);
@@ -135,8 +139,8 @@ uint64_t conn_random(struct conn *conn, uint64_t bound);
 /* ---- conn_requests.c ---- */
 /* Ends request `id` with the outcome: releases what it holds and tells its ticket. */
 void conn_complete(struct conn *conn, uint64_t id, struct outcome *outcome);
-/* A put that failed for want of memory: tried again later? Then its id is free and true. */
-bool conn_retry(struct conn *conn, uint64_t id);
+/* A put that was refused for now, with this code: tried again later? Then its id is free and true. */
+bool conn_retry(struct conn *conn, uint64_t id, int code);
 void conn_retries_submit(struct conn *conn);
 /* Ends all that would be tried again. */
 void conn_retries_end(struct conn *conn, int code);

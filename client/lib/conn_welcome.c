@@ -110,6 +110,7 @@ bool conn_welcome(struct conn *conn, struct wire_reader *in)
     conn->alive_ms = conn->last_sent_ms;
     conn->phase = CONN_READY;
     conn->attempt = 0;
+    conn->refusal = 0;
     conn->seen_due_ms = seen_pending(&conn->seen) ? conn->now_ms : NEVER;
     if (resumed) {
         conn_streams_resumed(conn);
@@ -137,6 +138,7 @@ bool conn_bye(struct conn *conn, struct wire_reader *in)
     char why[200];
     snprintf(why, sizeof why, "%.*s", (int)(text.size < 190 ? text.size : 190),
              (const char *)text.data);
+    conn->refusal = code == STW_ENOQUORUM ? code : conn->refusal;
     conn->broken = code == STW_EPROTO ? conn->broken + 1 : 0;
     if (code == STW_EVERSION) {
         conn_die(conn, code, why);

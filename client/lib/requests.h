@@ -45,7 +45,7 @@ struct request {
     uint8_t op;
     uint8_t fields; /* how many values data holds */
     uint8_t flags;
-    uint8_t attempts; /* after EMEMORY */
+    uint8_t attempts; /* after EMEMORY and its kin */
 };
 
 struct old_request;

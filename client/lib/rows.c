@@ -62,8 +62,7 @@ static void read_row(struct wire_reader *in, stw_rows *rows, struct row *row)
     }
 }
 
-/* NULL: not rows. */
-static stw_rows *rows_decode(struct slice bytes)
+stw_rows *rows_decode(struct slice bytes)
 {
     struct wire_reader in;
     wire_reader_init(&in, bytes);
