@@ -17,9 +17,10 @@
  * messages of consumers, by conn_consumer_next.
  *
  * What it guarantees: requests are answered once; after a broken connection it connects again
- * (back-off with jitter, endpoints in turn, redirects followed), resumes and sends all unanswered requests again, ids
- * ascending, content the same. When the session is lost, everything that was sent ends
- * STW_ESESSION; what never left goes on in the new session, and consumers are opened again.
+ * (back-off with jitter, endpoints in turn, redirects followed), resumes and sends all unanswered
+ * requests again, ids ascending, content the same. When the session is lost, everything that was
+ * sent ends STW_ESESSION; what never left goes on in the new session, and consumers are opened
+ * again.
  *
  * Times are milliseconds of any clock that does not go backwards. Not thread-safe: one mutex around
  * it. Out of memory aborts.

@@ -139,7 +139,7 @@ uint64_t conn_random(struct conn *conn, uint64_t bound);
 /* ---- conn_requests.c ---- */
 /* Ends request `id` with the outcome: releases what it holds and tells its ticket. */
 void conn_complete(struct conn *conn, uint64_t id, struct outcome *outcome);
-/* A put that was refused for now, with this code: tried again later? Then its id is free and true. */
+/* A put that was refused with this code: tried again later? Then its id is free and true. */
 bool conn_retry(struct conn *conn, uint64_t id, int code);
 void conn_retries_submit(struct conn *conn);
 /* Ends all that would be tried again. */
