@@ -22,8 +22,8 @@ enum command_kind {
     /* the manager's own: session = 0, request = 0 */
     COMMAND_BOOTSTRAP = 1,  /* first command of a core's life: bootstrap */
     COMMAND_TICK,           /* time passes; deadlines fire and sliced work goes on */
-    COMMAND_LEADER_START,   /* sessions, leases, lock waits get their full time again */
-    COMMAND_CLOCK_GAP,      /* gap_ms: as LEADER_START, after the process itself was stopped */
+    COMMAND_LEADER_START,   /* leases and waits get their full time again, sessions are detached */
+    COMMAND_CLOCK_GAP,      /* gap_ms: full time again, after the process itself was stopped */
     COMMAND_SESSION_OPEN,   /* open: effect SESSION_OPENED */
     COMMAND_SESSION_RESUME, /* resume: effect SESSION_OPENED (resumed) or SESSION_REFUSED, then the
                                streamed deliveries after last_tag again; its waiters go on */

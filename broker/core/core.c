@@ -162,6 +162,15 @@ static void apply_full_time(struct core *core)
     }
 }
 
+/* Another life of the manager, or another manager: nobody is connected to it yet. */
+static void apply_leader_start(struct core *core)
+{
+    apply_full_time(core);
+    for (struct session *at = core->sessions; at; at = at->hh.next) {
+        session_detach(core, at);
+    }
+}
+
 /* ---- commands ------------------------------------------------------------------------------- */
 
 static void apply_bootstrap(struct core *core, const struct cmd_bootstrap *bootstrap)
@@ -188,7 +197,7 @@ static bool apply_own(struct core *core, const struct command *command)
     switch (command->kind) {
     case COMMAND_BOOTSTRAP: apply_bootstrap(core, &command->bootstrap); return true;
     case COMMAND_TICK: apply_tick(core); return true;
-    case COMMAND_LEADER_START:
+    case COMMAND_LEADER_START: apply_leader_start(core); return true;
     case COMMAND_CLOCK_GAP: apply_full_time(core); return true;
     case COMMAND_SESSION_OPEN: session_apply_open(core, &command->open); return true;
     case COMMAND_SESSION_RESUME: session_apply_resume(core, &command->resume); return true;
@@ -345,16 +354,31 @@ uint64_t core_held(const struct core *core)
     return core->totals.leased + HASH_COUNT(core->holders);
 }
 
+static struct session_info info_of(const struct session *session)
+{
+    return (struct session_info){.ttl_ms = session->ttl_ms,
+                                 .grace_ms = session->grace_ms,
+                                 .highest_request = session->highest_request};
+}
+
 bool core_session(const struct core *core, uint64_t session, struct session_info *info)
 {
     const struct session *found = session_find(core, session);
     if (!found) {
         return false;
     }
-    *info = (struct session_info){.ttl_ms = found->ttl_ms,
-                                  .grace_ms = found->grace_ms,
-                                  .highest_request = found->highest_request};
+    *info = info_of(found);
     return true;
+}
+
+void core_sessions(const struct core *core, core_visit_session *visit, void *context)
+{
+    for (const struct session *at = core->sessions; at; at = at->hh.next) {
+        if (!at->ending) {
+            struct session_info info = info_of(at);
+            visit(context, at->id, &info);
+        }
+    }
 }
 
 void core_check(const struct core *core)

@@ -45,8 +45,16 @@ struct session_info {
 };
 bool core_session(const struct core *core, uint64_t session, struct session_info *info);
 
+/* Calls visit for each session, in the order of their ids; it must not apply anything. */
+typedef void core_visit_session(void *context, uint64_t session, const struct session_info *info);
+void core_sessions(const struct core *core, core_visit_session *visit, void *context);
+
 /* Walks every invariant; panics at the first that does not hold. O(everything): for tests. */
 void core_check(const struct core *core);
+
+/* A snapshot begins with this magic (u32, "STWC") and version (u16), little-endian. */
+#define CORE_SNAPSHOT_MAGIC   0x43575453u
+#define CORE_SNAPSHOT_VERSION 1
 
 /* Appends the whole state in canonical, versioned bytes, front to back: `out` may spill (buf.h), so
  * a state of any size passes through a small buffer. Between applies only. */

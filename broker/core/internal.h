@@ -275,6 +275,8 @@ void session_apply_open(struct core *core, const struct cmd_open *open);
 void session_apply_resume(struct core *core, const struct cmd_resume *resume);
 /* Its connection is gone; ignored when it has a newer one. */
 void session_apply_detach(struct core *core, uint64_t id, uint64_t reference);
+/* Nobody who waits for it is served until it is resumed. */
+void session_detach(struct core *core, struct session *session);
 /* Marks it ending: gone for its client at once, its things go back in slices. */
 void session_end(struct core *core, struct session *session, struct slice reason);
 /* One slice of the sessions that are ending; false when there is none. */

@@ -153,12 +153,19 @@ void session_apply_resume(struct core *core, const struct cmd_resume *resume)
     }
 }
 
+void session_detach(struct core *core, struct session *session)
+{
+    if (!session->detached && !session->ending) {
+        session->detached = true;
+        waiters_detach(core, session);
+    }
+}
+
 void session_apply_detach(struct core *core, uint64_t id, uint64_t reference)
 {
     struct session *session = session_find(core, id);
-    if (session && session->reference == reference && !session->detached) {
-        session->detached = true;
-        waiters_detach(core, session);
+    if (session && session->reference == reference) {
+        session_detach(core, session);
     }
 }
 

@@ -138,6 +138,9 @@ static void manager_command(struct model *model, const struct command *command)
         break;
     case COMMAND_TICK: tick(model); break;
     case COMMAND_LEADER_START:
+        refresh(model);
+        model_detach_all(model);
+        break;
     case COMMAND_CLOCK_GAP: refresh(model); break;
     case COMMAND_SESSION_OPEN: model_open(model, &command->open); break;
     default: model_resume(model, &command->resume); break;

@@ -44,6 +44,7 @@ struct m_session *m_session_of(const struct model *model, uint64_t id);
 void model_open(struct model *model, const struct cmd_open *open);
 void model_resume(struct model *model, const struct cmd_resume *resume);
 void model_detach(struct model *model, struct m_session *session, uint64_t reference);
+void model_detach_all(struct model *model);
 void model_end(struct model *model, struct m_session *session);
 void model_kill(struct model *model, struct m_session *session, const struct command *command);
 

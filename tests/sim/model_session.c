@@ -101,6 +101,15 @@ void model_detach(struct model *model, struct m_session *session, uint64_t refer
     }
 }
 
+/* Nobody is connected: who waits keeps the place, and nobody is served. */
+void model_detach_all(struct model *model)
+{
+    for (size_t i = 0; i < model->sessions.count; i++) {
+        struct m_session *session = model->sessions.items[i];
+        session->detached = true;
+    }
+}
+
 /* ---- the end -------------------------------------------------------------------------------- */
 
 /* Requests that wait, then consumers, each in order of arrival. */

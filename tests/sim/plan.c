@@ -173,7 +173,7 @@ static bool add_something(struct plan *plan)
         return true;
     }
     if (kind < 16) {
-        add_manager(plan, kind < 13 ? COMMAND_LEADER_START : COMMAND_CLOCK_GAP);
+        add_manager(plan, kind < 11 ? COMMAND_LEADER_START : COMMAND_CLOCK_GAP);
         return true;
     }
     if (rng_chance(&plan->rng, plan->resend_percent))

@@ -112,6 +112,63 @@ START_TEST(an_item_goes_to_a_living_consumer)
 }
 END_TEST
 
+/* Another life of the manager: everybody waits at the old place until resumed. */
+START_TEST(a_new_leader_serves_only_who_came_back)
+{
+    struct command start = {.kind = COMMAND_LEADER_START};
+    uint64_t first = get(&q, q.a, 1, TIMEOUT_FOREVER);
+    uint64_t second = get(&q, q.b, 1, TIMEOUT_FOREVER);
+    uint64_t lock = granted(q.b, acquire(q.b, 0));
+    uint64_t waits = acquire(q.a, TIMEOUT_FOREVER);
+    fixture_restart(&q.f);
+    fixture_apply(&q.f, &start);
+    ck_assert_uint_eq(q.f.effects.count, 0);
+    resume(c);
+    put(&q, c, "A", 0);
+    assert_delivered(&q, q.a, "");
+    assert_delivered(&q, q.b, "");
+    ck_assert_uint_eq(shown(&q, "q", "ready"), 1);
+    resume(q.b);
+    assert_delivered(&q, q.b, "A");
+    assert_reply(&q.f, q.b, second, STW_OK);
+    resume(q.a);
+    put(&q, c, "B", 0);
+    assert_delivered(&q, q.a, "B");
+    assert_reply(&q.f, q.a, first, STW_OK);
+    unlock(q.b, lock);
+    ck_assert_uint_gt(granted(q.a, waits), lock);
+}
+END_TEST
+
+struct visited {
+    size_t count;
+    uint64_t last, ttl_ms;
+};
+
+static void visit(void *context, uint64_t session, const struct session_info *info)
+{
+    struct visited *visited = context;
+    ck_assert_uint_gt(session, visited->last);
+    visited->count++;
+    visited->last = session;
+    visited->ttl_ms += info->ttl_ms;
+}
+
+START_TEST(all_sessions_are_visited_in_order)
+{
+    struct visited visited = {0};
+    struct session_info info;
+    core_sessions(q.f.core, visit, &visited);
+    ck_assert_uint_eq(visited.count, 3);
+    ck_assert(core_session(q.f.core, c, &info));
+    ck_assert_uint_eq(visited.ttl_ms, 3 * info.ttl_ms);
+    fixture_end(&q.f, q.a);
+    visited = (struct visited){0};
+    core_sessions(q.f.core, visit, &visited);
+    ck_assert_uint_eq(visited.count, 2);
+}
+END_TEST
+
 START_TEST(a_blocked_put_is_not_inserted)
 {
     bounded(1);
@@ -352,6 +409,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {an_item_goes_to_a_living_get,
+                                  a_new_leader_serves_only_who_came_back,
+                                  all_sessions_are_visited_in_order,
                                   an_item_goes_to_a_living_consumer,
                                   a_blocked_put_is_not_inserted,
                                   a_smaller_put_behind_it_gets_in,
