@@ -1,5 +1,5 @@
 # The tests. A new tests/unit/test_*.c, tests/sim/sim_*.c or tests/fuzz/fuzz_*.c is picked up by itself.
-# tests/{sim,fuzz,integration,bench}/CMakeLists.txt register their own ctest entries and labels.
+# tests/{sim,fuzz,integration,bench,chaos}/CMakeLists.txt register their own ctest entries and labels.
 
 set(STW_TEST_DIR "${CMAKE_BINARY_DIR}/tests")
 
@@ -103,7 +103,7 @@ if(TARGET base AND NOT STW_SANITIZE STREQUAL "thread")
   endforeach()
 endif()
 
-foreach(dir sim fuzz integration bench)
+foreach(dir sim fuzz integration bench chaos)
   if(EXISTS "${CMAKE_SOURCE_DIR}/tests/${dir}/CMakeLists.txt")
     add_subdirectory("${CMAKE_SOURCE_DIR}/tests/${dir}" "${CMAKE_BINARY_DIR}/cmake-tests/${dir}")
   endif()
