@@ -10,9 +10,6 @@
 
 #include <utlist.h>
 
-#define SNAPSHOT_MAGIC   0x43575453u /* "STWC" */
-#define SNAPSHOT_VERSION 1
-
 static void totals_save(const struct totals *totals, struct buf *out)
 {
     const struct queue_counters *c = &totals->counters;
@@ -68,8 +65,8 @@ static bool pumps_load(struct core *core, struct reader *in)
 void core_snapshot(const struct core *core, struct buf *out)
 {
     STEWARD_ASSERT(core->effects == NULL); /* between applies */
-    buf_u32(out, SNAPSHOT_MAGIC);
-    buf_u16(out, SNAPSHOT_VERSION);
+    buf_u32(out, CORE_SNAPSHOT_MAGIC);
+    buf_u16(out, CORE_SNAPSHOT_VERSION);
     buf_u8(out, core->bootstrapped);
     buf_u64(out, core->hash_key);
     buf_u64(out, core->incarnation);
@@ -99,7 +96,7 @@ static bool numbers_load(struct core *core, struct reader *in, struct numbers *n
 {
     uint32_t magic = reader_u32(in);
     uint16_t version = reader_u16(in);
-    if (in->failed || magic != SNAPSHOT_MAGIC || version != SNAPSHOT_VERSION) {
+    if (in->failed || magic != CORE_SNAPSHOT_MAGIC || version != CORE_SNAPSHOT_VERSION) {
         return false;
     }
     core->bootstrapped = reader_u8(in) != 0;

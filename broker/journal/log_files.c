@@ -80,6 +80,12 @@ static int files_allocate(void *context, int file, uint64_t size)
     return errno == EOPNOTSUPP ? 0 : -errno;
 }
 
+static int files_shrink(void *context, int file, uint64_t size)
+{
+    (void)context;
+    return ftruncate(file, (off_t)size) == 0 ? 0 : -errno;
+}
+
 static int files_sync(void *context, int file)
 {
     (void)context;
@@ -194,6 +200,7 @@ const struct log_io *log_io_files(void)
         .read = files_read,
         .write = files_write,
         .allocate = files_allocate,
+        .shrink = files_shrink,
         .sync = files_sync,
         .uncache = files_uncache,
         .rename = files_rename,

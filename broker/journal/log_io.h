@@ -31,6 +31,8 @@ struct log_io {
     int64_t (*write)(void *context, int file, const void *data, size_t size, uint64_t offset);
     /* Makes the file this long and gives it its blocks: -ENOSPC here, not later. */
     int (*allocate)(void *context, int file, uint64_t size);
+    /* Makes the file this long by giving back what lies behind; NULL: it cannot be done. */
+    int (*shrink)(void *context, int file, uint64_t size);
     int (*sync)(void *context, int file);
     /* Forgets cached pages, so that what is read next comes from the disk. */
     void (*uncache)(void *context, int file);

@@ -3,8 +3,8 @@
  * may go. The files in DIR/snapshot, how they are written, found again, sent and received.
  *
  *     DIR/snapshot/00000000000004d2.snapshot   state after entry 1234 (hexadecimal)
- *     DIR/snapshot/unfinished                  being written
- *     DIR/snapshot/receiving                   being received
+ *     DIR/snapshot/unfinished.snapshot         being written
+ *     DIR/snapshot/receiving.snapshot          being received
  *
  * A snapshot is taken by a child process: fork() freezes the state in an instant, the child writes
  * its copy and says how it went. A file counts once it has its name, and it gets that only when all
@@ -111,13 +111,14 @@ bool snapshots_receive_begin(struct snapshots *snapshots, uint64_t index, uint64
 uint64_t snapshots_received(const struct snapshots *snapshots);
 
 /* The next piece; one at another offset is passed over (true). Blocks while it is written. false:
- * more than was announced (LOG_CORRUPTED), LOG_IO_FAILED. */
+ * not what was announced (LOG_CORRUPTED, LOG_NEWER), LOG_NO_ROOM, LOG_IO_FAILED (final): nothing is
+ * being received any more. */
 bool snapshots_receive(struct snapshots *snapshots, uint64_t offset, struct slice piece,
                        struct log_error *error);
 
-/* All is there: verifies and syncs it, then it is the newest. Blocks while it is read. false:
- * something is missing or damaged (LOG_CORRUPTED: ask again), LOG_NEWER, LOG_IO_FAILED. Nothing is
- * being received any more, either way. */
+/* All should be there: syncs it, then it is the newest. Every piece was verified as it came. Blocks
+ * for two syncs. false: something is missing or damaged (LOG_CORRUPTED: ask again), LOG_IO_FAILED
+ * (final). Nothing is being received any more, either way. */
 bool snapshots_receive_end(struct snapshots *snapshots, struct log_error *error);
 
 /* Drops what was received. */

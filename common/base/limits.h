@@ -240,6 +240,21 @@
 /* milliseconds: a snapshot that found no room is tried again after this time */
 #define LIMIT_SNAPSHOT_RETRY_MS 5000
 
+/* bytes: block of a snapshot file: written at once, with a checksum of its own */
+#define LIMIT_SNAPSHOT_BLOCK_BYTES (256 * 1024)
+
+/* bytes per second: a snapshot is written no faster, so that the log beside it is not held up */
+#define LIMIT_SNAPSHOT_RATE_BYTES (300ULL * 1000 * 1000)
+
+/* bytes: a snapshot's state; no file is believed that says it is larger: 1 TiB */
+#define LIMIT_SNAPSHOT_STATE_BYTES (1ULL << 40)
+
+/* bytes: of a backup in one answer; with its rows it fits a packet */
+#define LIMIT_BACKUP_PIECE_BYTES (128 * 1024)
+
+/* milliseconds: a backup that was not read for so long is over; what it reads may go */
+#define LIMIT_BACKUP_IDLE_MS 30000
+
 /* count: nodes of one cluster, spares included; more than seven voters were never tried */
 #define LIMIT_NODES 9
 

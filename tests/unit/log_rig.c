@@ -232,6 +232,17 @@ static int disk_allocate(void *context, int handle, uint64_t size)
     return status;
 }
 
+static int disk_shrink(void *context, int handle, uint64_t size)
+{
+    struct disk *disk = context;
+    struct file *file = file_of(disk, handle);
+    int status = failing(disk, DISK_SHRINK);
+    if (status == 0 && size < file->size) {
+        file->size = size; /* a crash may bring the rest back */
+    }
+    return status;
+}
+
 static int disk_sync(void *context, int handle)
 {
     struct disk *disk = context;
@@ -302,16 +313,22 @@ static int disk_sync_directory(void *context, const char *path)
     return status;
 }
 
+/* One flat directory holds everything; which name lies where is known by how it ends. */
+static const char *place_of(const char *name)
+{
+    bool in_log =
+        strstr(name, ".segment") || strstr(name, ".pool") || strcmp(name, "unfinished") == 0;
+    return in_log ? "log" : strstr(name, ".snapshot") ? "snapshot" : "";
+}
+
 static int disk_list(void *context, const char *path, log_visit *visit, void *argument)
 {
     struct disk *disk = context;
-    size_t size = strlen(path);
-    bool log = size > 4 && strcmp(path + size - 4, "/log") == 0;
+    const char *base = base_name(path);
+    const char *place = strcmp(base, "log") == 0 || strcmp(base, "snapshot") == 0 ? base : "";
     for (int i = 0; i < FILES_MAX; i++) {
         const char *name = disk->files[i].name;
-        bool in_log =
-            strstr(name, ".segment") || strstr(name, ".pool") || strcmp(name, "unfinished") == 0;
-        if (name[0] != '\0' && in_log == log) {
+        if (name[0] != '\0' && strcmp(place_of(name), place) == 0) {
             visit(argument, name);
         }
     }
@@ -358,6 +375,7 @@ static const struct log_io disk_functions = {
     .read = disk_read,
     .write = disk_write,
     .allocate = disk_allocate,
+    .shrink = disk_shrink,
     .sync = disk_sync,
     .uncache = disk_uncache,
     .rename = disk_rename,

@@ -17,6 +17,7 @@ enum disk_call {
     DISK_RENAME,
     DISK_SYNC_DIRECTORY,
     DISK_ALLOCATE,
+    DISK_SHRINK,
     DISK_OPEN,
     DISK_READ,
     DISK_CALLS
