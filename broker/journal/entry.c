@@ -3,13 +3,12 @@
 
 #include "common/base/panic.h"
 
-#define ENTRY_VERSION 1
-
-size_t entry_add(struct buf *payload, uint64_t now_ms, const struct command *command)
+size_t entry_add(struct buf *payload, uint8_t version, uint64_t now_ms,
+                 const struct command *command)
 {
     size_t begin = payload->size;
     if (begin == 0) {
-        buf_u8(payload, ENTRY_VERSION);
+        buf_u8(payload, version);
     }
     buf_u64(payload, now_ms);
     size_t at = payload->size; /* the size is known afterwards */
@@ -26,15 +25,16 @@ size_t entry_add(struct buf *payload, uint64_t now_ms, const struct command *com
 void entry_move_last(struct buf *from, size_t size, struct buf *to)
 {
     STEWARD_ASSERT(to->size == 0 && size < from->size);
-    buf_u8(to, ENTRY_VERSION);
+    buf_u8(to, from->data[0]);
     from->size -= size;
     buf_add(to, from->data + from->size, size);
 }
 
-void entry_begin(struct entry_reader *entry, struct slice payload)
+void entry_begin(struct entry_reader *entry, struct slice payload, uint8_t newest)
 {
     reader_init(&entry->reader, payload);
-    entry->good = reader_u8(&entry->reader) == ENTRY_VERSION;
+    entry->version = reader_u8(&entry->reader);
+    entry->good = entry->version > 0 && entry->version <= newest;
 }
 
 bool entry_next(struct entry_reader *entry, struct command_arena *arena, uint64_t *now_ms,

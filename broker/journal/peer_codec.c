@@ -19,19 +19,7 @@ static uint8_t flags_of(const struct peer_message *message)
                      (message->disrupt ? FLAG_DISRUPT : 0) | (message->granted ? FLAG_GRANTED : 0));
 }
 
-static void encode_entries(const struct peer_message *message, struct buf *out)
-{
-    STEWARD_ASSERT(message->entries_count == 0 || message->entries);
-    buf_u32(out, message->entries_count);
-    for (uint32_t i = 0; i < message->entries_count; i++) {
-        const struct log_entry *entry = &message->entries[i];
-        buf_u64(out, entry->term);
-        buf_u8(out, entry->type);
-        buf_slice(out, entry->payload);
-    }
-}
-
-void peer_encode(const struct peer_message *message, struct buf *out)
+static void encode_header(const struct peer_message *message, struct buf *out)
 {
     buf_u8(out, PEER_VERSION);
     buf_u8(out, message->type);
@@ -41,10 +29,52 @@ void peer_encode(const struct peer_message *message, struct buf *out)
     buf_u64(out, message->term);
     buf_u64(out, message->index);
     buf_u64(out, message->index_term);
+}
+
+void peer_append_begin(struct peer_append *append, const struct peer_message *message,
+                       struct buf *out)
+{
+    STEWARD_ASSERT(message->type == PEER_APPEND);
+    encode_header(message, out);
+    buf_u64(out, message->commit);
+    *append = (struct peer_append){.out = out, .count_at = out->size};
+    buf_u32(out, 0); /* known at the end */
+}
+
+void peer_append_entry(struct peer_append *append, const struct log_entry *entry)
+{
+    buf_u64(append->out, entry->term);
+    buf_u8(append->out, entry->type);
+    buf_slice(append->out, entry->payload);
+    append->count++;
+}
+
+void peer_append_end(struct peer_append *append)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        append->out->data[append->count_at + i] = (uint8_t)(append->count >> (8 * i));
+    }
+}
+
+static void encode_append(const struct peer_message *message, struct buf *out)
+{
+    struct peer_append append;
+    STEWARD_ASSERT(message->entries_count == 0 || message->entries);
+    peer_append_begin(&append, message, out);
+    for (uint32_t i = 0; i < message->entries_count; i++) {
+        peer_append_entry(&append, &message->entries[i]);
+    }
+    peer_append_end(&append);
+}
+
+void peer_encode(const struct peer_message *message, struct buf *out)
+{
     if (message->type == PEER_APPEND) {
-        buf_u64(out, message->commit);
-        encode_entries(message, out);
-    } else if (message->type == PEER_APPEND_RESULT) {
+        encode_append(message, out);
+        return;
+    }
+    encode_header(message, out);
+    if (message->type == PEER_APPEND_RESULT) {
         buf_u64(out, message->rejected);
     } else if (message->type == PEER_INSTALL) {
         buf_u64(out, message->members_index);

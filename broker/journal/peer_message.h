@@ -62,6 +62,20 @@ struct peer_message {
 /* Appends the bytes; `entries` must be there when entries_count is not 0. */
 void peer_encode(const struct peer_message *message, struct buf *out);
 
+/*
+ * The same, piece by piece, for an APPEND whose entries come from a log: begin (entries_count does
+ * not count), each entry, end. Only this message may be appended to the buffer meanwhile.
+ */
+struct peer_append {
+    struct buf *out;
+    size_t count_at; /* bytes: where the number of entries stands */
+    uint32_t count;
+};
+void peer_append_begin(struct peer_append *append, const struct peer_message *message,
+                       struct buf *out);
+void peer_append_entry(struct peer_append *append, const struct log_entry *entry);
+void peer_append_end(struct peer_append *append);
+
 /* Takes any bytes. On true the payloads borrow from them, and the array is the caller's: give the
  * message to peer_fini. On false there is nothing to free. */
 bool peer_decode(struct slice bytes, struct peer_message *out);

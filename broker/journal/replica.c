@@ -1,152 +1,105 @@
 /*
- * The replica. See replica.h.
+ * The replica: its life, what consensus asks for, time, and what it knows. See replica.h.
  *
- * Happy path: submit encodes a command into the newest batch; flush gives the oldest batch that is
- * not in the log yet to consensus, which asks for it to be appended; durable tells consensus, which
- * says up to where all is committed; apply decodes the batch, feeds the core and hands the effects
- * on. Entries that are not batches of ours (those the log held at the start) are read back.
+ * Happy path of a leader: submit encodes a command into the newest batch; flush gives the oldest
+ * batch that is not in the log yet to consensus, which asks for it to be appended and sent; durable
+ * and receive tell consensus, which says up to where all is committed; apply decodes the batch,
+ * feeds the core and hands the effects on. Of a follower: receive, append, durable, apply what is
+ * read back from the log.
  *
- * Failure modes: what the log holds does not make sense, or consensus says that its state is
- * impossible: `failure` is set, and nothing is done any more.
+ * Failure modes: what the log holds does not make sense, consensus says that its state is
+ * impossible, or the state differs from the leader's: `failure` is set, and nothing is done any
+ * more. A snapshot that cannot be had any more: consensus starts anew, from what is on disk.
  */
-#include "broker/journal/replica.h"
+#include "broker/journal/replica_parts.h"
 
-#include "broker/journal/consensus.h"
-#include "broker/journal/entry.h"
-#include "broker/journal/state_hash.h"
 #include "common/base/alloc.h"
 #include "common/base/panic.h"
 
 #include <stdlib.h>
 
-/* milliseconds: with one voter nobody waits for these; well above a loop's turn */
-#define ELECTION_MS  1000
-#define HEARTBEAT_MS 250
-#define INSTALL_MS   30000
-
-/* count: entries on their way to one node */
-#define INFLIGHT_ENTRIES 64
-
-/* count: batches kept for reuse: one gathers, one is written, one is applied */
-#define SPARE_BATCHES 3
-
-/* Commands that make one entry. */
-struct batch {
-    struct batch *next;
-    struct buf payload;
-    uint64_t index; /* of the entry; 0: not in the log yet */
-};
-
-/* An entry that is not known to be durable. */
-struct waiting {
-    uint64_t sequence, index, term;
-};
-
-struct replica {
-    struct replica_options options;
-    struct consensus *consensus;
-    const char *failure;
-
-    /* what was recovered; freed by start */
-    struct consensus_run *runs;
-    size_t runs_count;
-    struct consensus_change *changes;
-    size_t changes_count;
-
-    uint64_t last; /* entry in the log */
-    struct waiting *waiting;
-    size_t waiting_count, waiting_capacity;
-    uint64_t commit; /* committed and durable here */
-    bool leader, ready;
-    uint64_t term;
-
-    struct batch *oldest; /* own batches, not applied yet, in order */
-    struct batch *newest; /* the one that gathers, unless it is in the log already */
-    struct batch *unsent; /* the first that is not in the log; NULL: none */
-    uint64_t on_its_way;  /* index of the last own entry that was appended */
-    struct batch *spare;
-    size_t spares;
-    uint64_t gather_max; /* bytes of a batch, unless one command is larger */
-    uint64_t payload_max;
-    uint64_t backlog;
-    uint64_t ticks; /* submitted and not applied */
-    uint64_t submitted_ms;
-
-    uint64_t applied, hash, applied_ms;
-    bool bootstrapped;
-    bool applying;
-    struct effects effects;
-    struct command_arena arena;
-    struct buf scratch;
-};
-
-static void fail(struct replica *replica, const char *text)
+void replica_fail(struct replica *replica, const char *text)
 {
     replica->failure = replica->failure ? replica->failure : text;
 }
 
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* ---- what consensus asks for ---------------------------------------------------------------- */
 
-static void append_entry(struct replica *replica, uint64_t index, const struct log_entry *entry)
+static void on_append(struct replica *replica, const struct consensus_output *output)
 {
-    /* One voter: nobody ever cuts what it appended. */
-    STEWARD_ASSERT(index == replica->last + 1);
-    struct log_item item = {.type = LOG_ENTRY,
-                            .tag = entry->type,
-                            .term = entry->term,
-                            .index = index,
-                            .payload = entry->payload};
-    if (replica->waiting_count == replica->waiting_capacity) {
-        replica->waiting_capacity = replica->waiting_capacity ? replica->waiting_capacity * 2 : 8;
-        replica->waiting =
-            mem_realloc(replica->waiting, replica->waiting_capacity, sizeof *replica->waiting);
+    if (output->index <= replica->disk.last) {
+        if (output->index <= replica->applied) {
+            replica_fail(replica, "a leader contradicts what was applied here");
+            return;
+        }
+        disk_cut(replica, output->index - 1);
     }
-    const struct replica_host *host = &replica->options.host;
-    uint64_t sequence = host->append(host->context, &item);
-    replica->waiting[replica->waiting_count++] = (struct waiting){sequence, index, entry->term};
-    replica->last = index;
+    for (size_t i = 0; i < output->entries_count; i++) {
+        if (output->entries[i].payload.size > replica->payload_max) {
+            replica_fail(replica, "the leader's log has an entry that does not fit a segment of "
+                                  "this one: start all nodes with the same limit for bodies");
+            return;
+        }
+        disk_append_entry(replica, output->index + i, &output->entries[i]);
+    }
 }
 
-static void append_vote(struct replica *replica, uint64_t term, uint64_t vote)
+static void on_role(struct replica *replica, const struct consensus_output *output)
 {
-    struct log_item item = {.type = LOG_VOTE, .term = term, .index = vote};
-    replica->options.host.append(replica->options.host.context, &item);
+    bool leads = output->role == CONSENSUS_LEADER;
+    if (replica->leader && (!leads || output->term != replica->term)) {
+        batches_drop(replica);
+        sends_drop_feeds(replica);
+    }
+    replica->leader = leads;
+    replica->term = output->term;
+}
+
+static void on_install(struct replica *replica, const struct consensus_output *output)
+{
+    const struct replica_host *host = &replica->options.host;
+    if (host->install == NULL) {
+        replica_fail(replica, "consensus wants a snapshot of other nodes, and there are none");
+        return;
+    }
+    replica->installing = true;
+    host->install(host->context, output->leader, output->snapshot);
 }
 
 static void on_output(void *context, const struct consensus_output *output)
 {
     struct replica *replica = context;
+    if (replica->failure) {
+        return;
+    }
     switch (output->type) {
-    case CONSENSUS_PERSIST_VOTE:
-        /* The log keeps the order, so what follows is not durable before this is. */
-        append_vote(replica, output->term, output->vote);
-        break;
-    case CONSENSUS_APPEND:
-        for (size_t i = 0; i < output->entries_count; i++) {
-            append_entry(replica, output->index + i, &output->entries[i]);
-        }
-        break;
-    case CONSENSUS_ROLE:
-        replica->leader = output->role == CONSENSUS_LEADER;
-        replica->term = output->term;
-        break;
+    case CONSENSUS_PERSIST_VOTE: disk_append_vote(replica, output->term, output->vote); break;
+    case CONSENSUS_APPEND: on_append(replica, output); break;
+    case CONSENSUS_LOG_RESET: disk_reset(replica, output->index); break;
+    case CONSENSUS_INSTALL: on_install(replica, output); break;
+    case CONSENSUS_SEND: sends_message(replica, output->message); break;
+    case CONSENSUS_ROLE: on_role(replica, output); break;
     case CONSENSUS_APPLY: replica->commit = output->index; break;
-    case CONSENSUS_FATAL: fail(replica, output->text); break;
-    case CONSENSUS_LOG_RESET:
-    case CONSENSUS_INSTALL:
-    case CONSENSUS_SEND:
-    case CONSENSUS_PROMOTION_FAILED:
-        fail(replica, "consensus wants something of other nodes, and there are none");
-        break;
+    case CONSENSUS_PROMOTION_FAILED: replica->promotion_failed = output->node; break;
+    case CONSENSUS_FATAL: replica_fail(replica, output->text); break;
     }
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
+
+static void begin_consensus(struct replica *replica)
+{
+    const struct replica_options *options = &replica->options;
+    struct consensus_options consensus = {.id = options->node,
+                                          .seed = options->seed,
+                                          .election_ms = options->election_ms,
+                                          .heartbeat_ms = options->heartbeat_ms,
+                                          .install_ms = LIMIT_INSTALL_MS,
+                                          .inflight_max = LIMIT_INFLIGHT_ENTRIES,
+                                          .emit = on_output,
+                                          .context = replica};
+    replica->consensus = consensus_new(&consensus);
+}
 
 struct replica *replica_new(const struct replica_options *options)
 {
@@ -154,26 +107,15 @@ struct replica *replica_new(const struct replica_options *options)
     STEWARD_ASSERT(options->host.append && options->host.read && options->host.applied);
     struct replica *replica = mem_zalloc(1, sizeof *replica);
     replica->options = *options;
-    struct consensus_options consensus = {.id = options->node,
-                                          .seed = (uint32_t)options->node,
-                                          .election_ms = ELECTION_MS,
-                                          .heartbeat_ms = HEARTBEAT_MS,
-                                          .install_ms = INSTALL_MS,
-                                          .inflight_max = INFLIGHT_ENTRIES,
-                                          .emit = on_output,
-                                          .context = replica};
-    replica->consensus = consensus_new(&consensus);
+    struct replica_options *own = &replica->options;
+    own->election_ms = own->election_ms ? own->election_ms : LIMIT_ELECTION_MS;
+    own->heartbeat_ms = own->heartbeat_ms ? own->heartbeat_ms : LIMIT_HEARTBEAT_MS;
+    own->seed = own->seed ? own->seed : (uint32_t)own->node;
+    own->format = own->format ? own->format : ENTRY_FORMAT;
+    replica->held_end = &replica->held;
+    replica->disk.first = 1;
+    begin_consensus(replica);
     return replica;
-}
-
-static void batches_free(struct batch *batch)
-{
-    while (batch) {
-        struct batch *next = batch->next;
-        buf_fini(&batch->payload);
-        free(batch);
-        batch = next;
-    }
 }
 
 void replica_destroy(struct replica **replica)
@@ -185,9 +127,9 @@ void replica_destroy(struct replica **replica)
     consensus_destroy(&gone->consensus);
     batches_free(gone->oldest);
     batches_free(gone->spare);
+    sends_fini(gone);
+    disk_fini(&gone->disk);
     free(gone->waiting);
-    free(gone->runs);
-    free(gone->changes);
     effects_fini(&gone->effects);
     command_arena_fini(&gone->arena);
     buf_fini(&gone->scratch);
@@ -195,278 +137,264 @@ void replica_destroy(struct replica **replica)
     *replica = NULL;
 }
 
-static void recover_change(struct replica *replica, const struct log_item *item)
+static void start_consensus(struct replica *replica, uint64_t now_ms)
 {
-    size_t count = replica->changes_count;
-    replica->changes = mem_realloc(replica->changes, count + 1, sizeof *replica->changes);
-    replica->changes[count].index = item->index;
-    if (!members_decode(item->payload, &replica->changes[count].members)) {
-        fail(replica, "the log holds a list of nodes that makes no sense");
-        return;
-    }
-    replica->changes_count++;
-}
-
-void replica_recover(struct replica *replica, const struct log_item *item)
-{
-    if (item->type == LOG_VOTE) {
-        return;
-    }
-    if (item->type != LOG_ENTRY || item->index != replica->last + 1) {
-        fail(replica, "the log begins late, or was cut: no log of a node on its own");
-        return;
-    }
-    size_t count = replica->runs_count;
-    if (count == 0 || replica->runs[count - 1].term != item->term) {
-        replica->runs = mem_realloc(replica->runs, count + 1, sizeof *replica->runs);
-        replica->runs[replica->runs_count++].term = item->term;
-    }
-    replica->runs[replica->runs_count - 1].last = item->index;
-    replica->last = item->index;
-    if (item->tag == ENTRY_CHANGE) {
-        recover_change(replica, item);
+    const struct disk_view *disk = &replica->disk;
+    struct consensus_disk given = {.term = disk->term,
+                                   .vote = disk->vote,
+                                   .snapshot = disk->snapshot,
+                                   .first = disk->last > 0 ? disk->first : 0,
+                                   .runs = disk->runs,
+                                   .runs_count = disk->runs_count,
+                                   .changes = disk->changes,
+                                   .changes_count = disk->changes_count};
+    const char *why = consensus_start(replica->consensus, now_ms, &given);
+    if (why) {
+        replica_fail(replica, why);
     }
 }
 
-/* A cluster of this node alone: term 1, and entry 1 that says so. */
-static void found(struct replica *replica)
+void replica_restart(struct replica *replica, uint64_t now_ms)
 {
-    struct members members = {0};
+    replica->restarting = true;
+    if (replica->waiting_count > 0 || replica->failure) {
+        return; /* consensus believes what it starts with to be durable */
+    }
+    replica->restarting = replica->installing = false;
+    batches_drop(replica);
+    sends_drop_feeds(replica);
+    replica->leader = false;
+    replica->options.seed = replica->options.seed * 1103515245 + 12345;
+    consensus_destroy(&replica->consensus);
+    begin_consensus(replica);
+    replica->commit = replica->disk.snapshot.index;
+    start_consensus(replica, now_ms);
+}
+
+/* Term 1, and entry 1 that says who the nodes are. */
+static void found(struct replica *replica, const struct members *members)
+{
     struct buf payload = {0};
-    bool set = members_set(&members, replica->options.node, MEMBER_VOTER);
-    STEWARD_ASSERT(set);
-    members_encode(&members, &payload);
-    struct log_item item = {.type = LOG_ENTRY,
-                            .tag = ENTRY_CHANGE,
-                            .term = 1,
-                            .index = 1,
-                            .payload = buf_view(&payload)};
-    append_vote(replica, 1, 0);
-    replica->options.host.append(replica->options.host.context, &item);
-    replica_recover(replica, &item);
+    members_encode(members, &payload);
+    struct log_entry entry = {.type = ENTRY_CHANGE, .term = 1, .payload = buf_view(&payload)};
+    disk_append_vote(replica, 1, 0);
+    disk_append_entry(replica, 1, &entry);
+    replica->waiting_count = 0; /* consensus starts with it; what follows comes behind it on disk */
     buf_fini(&payload);
 }
 
-void replica_start(struct replica *replica, uint64_t now_ms, const struct replica_disk *given)
+static void load_mark(struct replica *replica, const struct snapshot_mark *mark)
 {
-    struct consensus_disk disk = {.term = given->term, .vote = given->vote, .first = 1};
-    replica->payload_max = given->payload_max;
-    replica->gather_max =
-        LIMIT_ENTRY_BYTES < given->payload_max ? LIMIT_ENTRY_BYTES : given->payload_max;
-    if (replica->last == 0 && disk.term == 0 && replica->failure == NULL) {
-        /* What follows is appended behind it, so nothing is durable before it is. */
-        found(replica);
-        disk.term = 1;
-    }
-    disk.runs = replica->runs;
-    disk.runs_count = replica->runs_count;
-    disk.changes = replica->changes;
-    disk.changes_count = replica->changes_count;
-    if (replica->failure == NULL) {
-        const char *why = consensus_start(replica->consensus, now_ms, &disk);
-        if (why) {
-            fail(replica, why);
-        } else if (!members_sole_voter(consensus_members(replica->consensus),
-                                       replica->options.node)) {
-            fail(replica, "the log belongs to another node, or to one of several");
-        }
-    }
-    free(replica->runs);
-    free(replica->changes);
-    replica->runs = NULL;
-    replica->changes = NULL;
+    replica->disk.snapshot = mark->at;
+    replica->commit = max_u64(replica->commit, mark->at.index);
+    replica->applied = mark->at.index;
+    replica->hash = mark->hash;
+    replica->applied_ms = max_u64(replica->applied_ms, mark->time_ms);
+    replica->bootstrapped = true;
+    marks_reset(replica);
 }
 
-/* ---- commands gather ------------------------------------------------------------------------ */
-
-static struct batch *batch_add(struct replica *replica)
+void replica_start(struct replica *replica, uint64_t now_ms, const struct replica_disk *disk)
 {
-    struct batch *batch = replica->spare;
-    if (batch) {
-        replica->spare = batch->next;
-        replica->spares--;
-    } else {
-        batch = mem_zalloc(1, sizeof *batch);
+    struct disk_view *view = &replica->disk;
+    replica->now_ms = now_ms;
+    replica->payload_max = disk->payload_max;
+    replica->gather_max = min_u64(disk->payload_max, LIMIT_ENTRY_BYTES);
+    view->term = disk->term;
+    view->vote = disk->vote;
+    if (view->runs_count == 0 && disk->last > 0) {
+        view->last = disk->last; /* the log is empty, and does not begin with 1 */
+        view->first = disk->last + 1;
     }
-    buf_clear(&batch->payload);
-    batch->index = 0;
-    batch->next = NULL;
-    *(replica->newest ? &replica->newest->next : &replica->oldest) = batch;
-    replica->newest = batch;
-    replica->unsent = replica->unsent ? replica->unsent : batch;
-    return batch;
-}
-
-/* The oldest batch is applied. */
-static void batch_remove(struct replica *replica)
-{
-    struct batch *batch = replica->oldest;
-    replica->oldest = batch->next;
-    replica->newest = replica->oldest ? replica->newest : NULL;
-    replica->backlog -= batch->payload.size;
-    batch->next = NULL;
-    if (replica->spares == SPARE_BATCHES || batch->payload.capacity > 2 * LIMIT_ENTRY_BYTES) {
-        batches_free(batch);
-        return;
+    if (disk->snapshot) {
+        load_mark(replica, disk->snapshot);
     }
-    batch->next = replica->spare;
-    replica->spare = batch;
-    replica->spares++;
-}
-
-static void gather(struct replica *replica, uint64_t now_ms, const struct command *command)
-{
-    struct batch *batch = replica->unsent ? replica->newest : batch_add(replica);
-    size_t before = batch->payload.size;
-    replica->submitted_ms = max_u64(now_ms, max_u64(replica->submitted_ms, replica->applied_ms));
-    size_t size = entry_add(&batch->payload, replica->submitted_ms, command);
-    replica->backlog += size;
-    if (before > 0 && batch->payload.size > replica->gather_max) {
-        struct batch *next = batch_add(replica);
-        entry_move_last(&batch->payload, size, &next->payload);
-        replica->backlog += next->payload.size - size;
-        batch = next;
-    }
-    STEWARD_ASSERT(batch->payload.size <= replica->payload_max);
-}
-
-void replica_submit(struct replica *replica, uint64_t now_ms, const struct command *command)
-{
-    STEWARD_ASSERT(!replica->applying);
     if (replica->failure) {
         return;
     }
-    STEWARD_ASSERT(replica->ready);
-    replica->ticks += command->kind == COMMAND_TICK;
-    gather(replica, now_ms, command);
+    if (view->last != disk->last) {
+        replica_fail(replica, "the log and what was recovered from it do not agree");
+        return;
+    }
+    bool empty = disk->term == 0 && view->last == 0 && view->snapshot.index == 0;
+    if (empty && disk->founders) {
+        found(replica, disk->founders);
+    }
+    replica->replay_to = view->last;
+    start_consensus(replica, now_ms);
 }
 
-void replica_flush(struct replica *replica, uint64_t now_ms)
+/* ---- events --------------------------------------------------------------------------------- */
+
+static void advance(struct replica *replica, uint64_t now_ms)
 {
     STEWARD_ASSERT(!replica->applying);
-    struct batch *batch = replica->unsent;
-    if (replica->failure || batch == NULL || replica->on_its_way > replica->commit) {
-        return;
-    }
-    enum consensus_result result =
-        consensus_submit(replica->consensus, now_ms, buf_view(&batch->payload), &batch->index);
-    if (result != CONSENSUS_OK) {
-        fail(replica, consensus_result_text(result));
-        return;
-    }
-    replica->on_its_way = batch->index;
-    replica->unsent = batch->next;
+    replica->now_ms = max_u64(now_ms, replica->now_ms);
 }
-
-/* ---- the log goes on ------------------------------------------------------------------------ */
 
 void replica_durable(struct replica *replica, uint64_t now_ms, uint64_t sequence)
 {
     size_t done = 0;
-    STEWARD_ASSERT(!replica->applying);
+    advance(replica, now_ms);
+    replica->durable = sequence;
+    if (replica->failure) {
+        return;
+    }
+    sends_release(replica);
     while (done < replica->waiting_count && replica->waiting[done].sequence <= sequence) {
         done++;
     }
-    if (done == 0 || replica->failure) {
-        return;
+    if (done > 0) {
+        struct waiting newest = replica->waiting[done - 1];
+        replica->waiting_count -= done;
+        memmove(replica->waiting, replica->waiting + done,
+                replica->waiting_count * sizeof *replica->waiting);
+        consensus_persisted(replica->consensus, now_ms, newest.index, newest.term);
     }
-    struct waiting newest = replica->waiting[done - 1];
-    replica->waiting_count -= done;
-    memmove(replica->waiting, replica->waiting + done,
-            replica->waiting_count * sizeof *replica->waiting);
-    consensus_persisted(replica->consensus, now_ms, newest.index, newest.term);
-}
-
-/* The first entry of a term of our own is applied, and so is everything before it. */
-static void lead(struct replica *replica, uint64_t now_ms)
-{
-    struct command command = {.kind = COMMAND_LEADER_START};
-    if (!replica->bootstrapped) {
-        command.kind = COMMAND_BOOTSTRAP;
-        command.bootstrap = replica->options.bootstrap;
-    }
-    gather(replica, now_ms, &command);
-}
-
-/* own: its effects are handed on. */
-static void apply_commands(struct replica *replica, struct slice payload, bool own)
-{
-    const struct replica_host *host = &replica->options.host;
-    struct entry_reader entry;
-    struct command command;
-    uint64_t now_ms = 0;
-    replica->hash = state_hash_entry(replica->hash, payload);
-    entry_begin(&entry, payload);
-    while (entry_next(&entry, &replica->arena, &now_ms, &command)) {
-        if (!replica->bootstrapped && command.kind != COMMAND_BOOTSTRAP) {
-            entry.good = false;
-            break;
-        }
-        replica->bootstrapped = true;
-        core_apply(replica->options.core, now_ms, &command, &replica->effects);
-        replica->hash = state_hash_effects(replica->hash, &replica->effects, &replica->scratch);
-        replica->applied_ms = max_u64(now_ms, replica->applied_ms);
-        if (own) {
-            replica->ticks -= command.kind == COMMAND_TICK;
-            host->applied(host->context, now_ms, &replica->effects);
-        }
-    }
-    if (!entry_whole(&entry)) {
-        fail(replica, "the log holds commands that make no sense");
+    if (replica->restarting) {
+        replica_restart(replica, now_ms);
     }
 }
 
-static void apply_own(struct replica *replica)
+static const char *receive_consensus(struct replica *replica, uint64_t from, struct slice bytes)
 {
-    apply_commands(replica, buf_view(&replica->oldest->payload), true);
-    batch_remove(replica);
-    replica->ready = true;
-}
-
-/* An entry that was in the log before, or that says who the nodes are and who leads. */
-static void apply_read(struct replica *replica, uint64_t index, uint64_t now_ms)
-{
-    const struct replica_host *host = &replica->options.host;
-    struct log_item item;
-    if (!host->read(host->context, index, &item)) {
-        fail(replica, "the log cannot be read back");
-    } else if (item.tag == ENTRY_COMMAND) {
-        apply_commands(replica, item.payload, false);
-    } else if (item.tag == ENTRY_BARRIER && replica->leader && item.term == replica->term) {
-        lead(replica, now_ms);
+    struct peer_message message;
+    if (!peer_decode(bytes, &message)) {
+        return "malformed, or of a version that this build does not know";
     }
-}
-
-void replica_apply(struct replica *replica, uint64_t now_ms)
-{
-    STEWARD_ASSERT(!replica->applying);
-    replica->applying = true;
-    while (replica->failure == NULL && replica->applied < replica->commit) {
-        uint64_t index = replica->applied + 1;
-        if (replica->oldest && replica->oldest->index == index) {
-            apply_own(replica);
-        } else {
-            apply_read(replica, index, now_ms);
-        }
-        replica->applied = index;
+    const char *why = "of another sender than it says";
+    if (message.from == from) {
+        why = consensus_receive(replica->consensus, replica->now_ms, &message);
     }
-    replica->applying = false;
+    peer_fini(&message);
+    return why;
 }
 
-/* ---- time, and what it knows ---------------------------------------------------------------- */
-
-uint64_t replica_deadline(const struct replica *replica)
+const char *replica_receive(struct replica *replica, uint64_t now_ms, uint64_t from,
+                            struct slice bytes)
 {
-    return replica->failure ? UINT64_MAX : consensus_deadline(replica->consensus);
+    advance(replica, now_ms);
+    if (replica->failure) {
+        return "stopped";
+    }
+    replica_heard(replica, now_ms, from);
+    if (bytes.size > 0 && bytes.data[0] == PEER_BYTES_CONSENSUS) {
+        return receive_consensus(replica, from, slice_of(bytes.data + 1, bytes.size - 1));
+    }
+    if (bytes.size > 0 && bytes.data[0] == PEER_BYTES_MARK) {
+        return marks_receive(replica, from, slice_of(bytes.data + 1, bytes.size - 1));
+    }
+    return "of an unknown kind";
+}
+
+void replica_heard(struct replica *replica, uint64_t now_ms, uint64_t from)
+{
+    advance(replica, now_ms);
+    marks_known(replica, from)->heard_ms = replica->now_ms;
 }
 
 void replica_tick(struct replica *replica, uint64_t now_ms)
 {
-    STEWARD_ASSERT(!replica->applying);
-    if (replica->failure == NULL) {
+    advance(replica, now_ms);
+    if (replica->failure) {
+        return;
+    }
+    if (consensus_deadline(replica->consensus) <= now_ms) {
         consensus_tick(replica->consensus, now_ms);
     }
+    marks_tick(replica);
 }
+
+uint64_t replica_deadline(const struct replica *replica)
+{
+    if (replica->failure) {
+        return UINT64_MAX;
+    }
+    bool more = replica->applied < replica->commit && !replica->installing;
+    if (more || sends_pending(replica)) {
+        return 0;
+    }
+    return min_u64(consensus_deadline(replica->consensus), marks_deadline(replica));
+}
+
+enum consensus_result replica_change(struct replica *replica, uint64_t now_ms,
+                                     enum raft_change what, uint64_t node)
+{
+    advance(replica, now_ms);
+    if (replica->failure) {
+        return CONSENSUS_NOT_LEADER;
+    }
+    switch (what) {
+    case RAFT_CHANGE_ADD:
+        if (replica->options.host.send == NULL) {
+            return CONSENSUS_BAD_NODE; /* there is no way to any other */
+        }
+        return consensus_add(replica->consensus, now_ms, node);
+    case RAFT_CHANGE_PROMOTE:
+        replica->promotion_failed = 0;
+        return consensus_promote(replica->consensus, now_ms, node);
+    case RAFT_CHANGE_REMOVE: return consensus_remove(replica->consensus, now_ms, node);
+    case RAFT_CHANGE_TRANSFER: return consensus_transfer(replica->consensus, now_ms, node);
+    }
+    return CONSENSUS_BAD_NODE;
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------ */
+
+bool replica_describe(const struct replica *replica, struct snapshot_mark *out)
+{
+    if (replica->failure || replica->installing || replica->restarting || replica->applying ||
+        replica->applied > replica->commit || !replica->bootstrapped ||
+        replica->applied <= replica->disk.snapshot.index) {
+        return false;
+    }
+    *out = (struct snapshot_mark){.hash = replica->hash, .time_ms = replica->applied_ms};
+    consensus_describe(replica->consensus, replica->applied, &out->at);
+    return true;
+}
+
+uint64_t replica_snapshotted(struct replica *replica, uint64_t now_ms, uint64_t index,
+                             uint64_t keep_from)
+{
+    struct consensus_snapshot at;
+    advance(replica, now_ms);
+    bool late = index > replica->commit; /* consensus began anew meanwhile */
+    if (replica->failure || replica->installing || late || index <= replica->disk.snapshot.index) {
+        return replica->disk.first;
+    }
+    consensus_describe(replica->consensus, index, &at);
+    uint64_t trailing = keep_from <= index ? index - keep_from + 1 : 0;
+    if (consensus_snapshotted(replica->consensus, now_ms, index,
+                              (uint32_t)min_u64(trailing, UINT32_MAX))) {
+        replica->disk.snapshot = at;
+        disk_trim(&replica->disk, consensus_first(replica->consensus));
+    }
+    return replica->disk.first;
+}
+
+void replica_installed(struct replica *replica, uint64_t now_ms, const struct snapshot_mark *mark)
+{
+    advance(replica, now_ms);
+    STEWARD_ASSERT(replica->installing && !replica->restarting);
+    replica->installing = false;
+    load_mark(replica, mark);
+    consensus_installed(replica->consensus, now_ms);
+}
+
+void replica_install_failed(struct replica *replica, uint64_t now_ms)
+{
+    advance(replica, now_ms);
+    if (replica->installing && !replica->failure) {
+        replica_restart(replica, now_ms);
+    }
+}
+
+bool replica_installing(const struct replica *replica)
+{
+    return replica->installing && !replica->restarting;
+}
+
+/* ---- what it knows -------------------------------------------------------------------------- */
 
 const char *replica_failure(const struct replica *replica)
 {
@@ -478,14 +406,9 @@ bool replica_ready(const struct replica *replica)
     return replica->ready && replica->leader && replica->failure == NULL;
 }
 
-bool replica_ticking(const struct replica *replica)
+uint64_t replica_leader(const struct replica *replica)
 {
-    return replica->ticks > 0;
-}
-
-uint64_t replica_backlog(const struct replica *replica)
-{
-    return replica->backlog;
+    return replica->failure ? 0 : consensus_leader(replica->consensus);
 }
 
 uint64_t replica_applied(const struct replica *replica)
@@ -501,4 +424,53 @@ uint64_t replica_hash(const struct replica *replica)
 uint64_t replica_time_ms(const struct replica *replica)
 {
     return replica->applied_ms;
+}
+
+bool replica_replaying(const struct replica *replica)
+{
+    return replica->applied < replica->commit && replica->applied < replica->replay_to;
+}
+
+static struct raft_peer describe_peer(const struct replica *replica, const struct member *member)
+{
+    struct raft_peer peer = {.id = member->id, .voter = member->role == MEMBER_VOTER};
+    const struct known *known = marks_find(replica, member->id);
+    if (member->id == replica->options.node) {
+        peer.alive = true;
+        peer.match = replica->disk.last;
+        peer.hash_index = replica->applied;
+        peer.hash = replica->hash;
+        return peer;
+    }
+    consensus_match(replica->consensus, member->id, &peer.match);
+    if (known) {
+        peer.alive = marks_alive(replica, known);
+        peer.hash_index = known->index;
+        peer.hash = known->hash;
+    }
+    return peer;
+}
+
+void replica_status(const struct replica *replica, struct raft_status *out)
+{
+    const struct consensus *consensus = replica->consensus;
+    const struct members *members = consensus_members(consensus);
+    out->node = replica->options.node;
+    out->role = consensus_role(consensus);
+    out->leader = consensus_leader(consensus);
+    out->term = consensus_term(consensus);
+    out->applied = out->hash_index = replica->applied;
+    out->hash = replica->hash;
+    out->commit = consensus_commit(consensus);
+    out->first = replica->disk.first;
+    out->last = replica->disk.last;
+    out->snapshot_index = replica->disk.snapshot.index;
+    out->replaying = replica_replaying(replica);
+    out->installing = replica_installing(replica);
+    out->format = marks_format(replica);
+    out->promotion_failed = replica->promotion_failed;
+    out->peers_count = members->count;
+    for (uint32_t i = 0; i < members->count; i++) {
+        out->peers[i] = describe_peer(replica, &members->list[i]);
+    }
 }

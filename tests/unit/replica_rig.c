@@ -19,7 +19,7 @@ static size_t count_commands(struct slice payload)
     struct command command;
     uint64_t now_ms;
     size_t count = 0;
-    entry_begin(&entry, payload);
+    entry_begin(&entry, payload, ENTRY_FORMAT);
     while (entry_next(&entry, &arena, &now_ms, &command)) {
         count++;
     }
@@ -114,7 +114,11 @@ bool node_open(struct node *node)
     if (node->log == NULL) {
         return false;
     }
-    struct replica_disk disk = {.payload_max = log_payload_max(node->log)};
+    struct members alone = {0};
+    members_set(&alone, 1, MEMBER_VOTER);
+    struct replica_disk disk = {.last = log_last_index(node->log),
+                                .payload_max = log_payload_max(node->log),
+                                .founders = &alone};
     log_vote(node->log, &disk.term, &disk.vote);
     replica_start(node->replica, node->now_ms, &disk);
     ck_assert_ptr_null(replica_failure(node->replica));
@@ -325,7 +329,7 @@ struct core *node_judge(struct node *node)
         if (item.tag == ENTRY_COMMAND) {
             judge.hash = state_hash_entry(judge.hash, item.payload);
         }
-        entry_begin(&entry, item.payload);
+        entry_begin(&entry, item.payload, ENTRY_FORMAT);
         while (item.tag == ENTRY_COMMAND && entry_next(&entry, &arena, &now_ms, &command)) {
             judge_command(&judge, now_ms, &command);
         }
