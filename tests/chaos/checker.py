@@ -3,9 +3,9 @@
 
     checker.py [--ordered QUEUE] [--permits NAME=N] FILE...
 
-Each rule is a function that yields the faults it finds. What ended unknown may have happened or not,
-and at any time from its invocation on; a rule accuses only where no such choice explains what was
-seen. docs/chaos.md says what each rule stands for.
+Each rule is a function that yields the faults it finds. What ended unknown may have happened or
+not, and at any time from its invocation on; a rule accuses only where no such choice explains what
+was seen. docs/chaos.md says what each rule stands for.
 """
 
 import argparse

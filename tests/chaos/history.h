@@ -1,7 +1,7 @@
 /*
- * A history: what one client asked and what it was told, a line of JSON for each, written before the
- * next thing happens. So a worker that is killed leaves everything it knew; what has no outcome in
- * the file has an unknown one. docs/chaos.md names the fields.
+ * A history: what one client asked and what it was told, a line of JSON for each, written before
+ * the next thing happens. So a worker that is killed leaves everything it knew; what has no outcome
+ * in the file has an unknown one. docs/chaos.md names the fields.
  */
 #ifndef TESTS_CHAOS_HISTORY_H
 #define TESTS_CHAOS_HISTORY_H

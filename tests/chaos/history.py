@@ -2,8 +2,8 @@
 
     History(paths)      reads; .puts .deliveries .settlements .grants .holds .notes .errors
 
-Times are seconds of one clock. What was asked and has no outcome in the file (its worker was killed)
-is unknown, and ended at no time that anybody knows: `ended` is infinite.
+Times are seconds of one clock. What was asked and has no outcome in the file (its worker was
+killed) is unknown, and ended at no time that anybody knows: `ended` is infinite.
 """
 
 import collections
@@ -42,7 +42,7 @@ class Call:
 
 
 class Delivery:
-    """A message that a worker was given, at `time` at the latest; not before `invoked`, if known."""
+    """A message that a worker was given: at `time` at the latest, not before `invoked`."""
 
     __slots__ = ("worker", "session", "queue", "key", "value", "token", "count", "time", "invoked")
 

@@ -1,4 +1,4 @@
-/* Producers: many confirmed puts in flight, some of them atomic batches; or one by one, in order. */
+/* Producers: many confirmed puts in flight, some of them atomic batches; or one at a time. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,0 +1,141 @@
+"""Chaos with one durable node: killed at any instant, slept through by its clients, and clients
+killed themselves. Each run takes a Lab and how many rounds; it raises Failed, or leaves its figures
+in lab.result.
+"""
+
+import json
+import time
+
+import lab as labs
+from lab import Failed, Load, Node, eventually, percentiles, stalls, steward
+
+
+def one_node(lab, roles=None, options=(), prefix=()):
+    """A node and a load on it."""
+    node = Node(lab, options=options, prefix=prefix).start().ready()
+    return node, Load(lab, node.endpoint).start(roles)
+
+
+def finish(lab, load, **options):
+    """The end of every run: all outcomes, everything drained, judged."""
+    load.stop()
+    load.drain()
+    return lab.judge(**options)
+
+
+def progress(load, timeout=labs.PATIENCE):
+    """Waits until the producers got somewhere."""
+    before = load.confirmed()
+    eventually(lambda: load.confirmed() > before + 2000, "puts are confirmed again", timeout)
+
+
+def kill_manager(lab, rounds):
+    """kill -9 under load, started again at once; one time in five while it is still starting."""
+    node, load = one_node(lab)
+    progress(load)
+    kills, starts = [], []
+    for round_number in range(rounds):
+        if lab.random.random() < 0.2 and round_number + 1 < rounds:
+            time.sleep(lab.random.random() * 0.2)       # wherever it is by now
+        else:
+            began = lab.events()
+            node.ready()
+            starts.append(lab.events() - began)
+            time.sleep(0.05 + lab.random.random() * 0.6)
+            if round_number % 5 == 0:
+                progress(load)
+        load.alive()
+        kills.append(lab.events())
+        node.kill()
+        node.start()
+    node.ready()
+    progress(load)
+    history = finish(lab, load)
+    lab.result["kills"] = len(kills)
+    lab.result["stall"] = percentiles(stalls(history, kills))
+    lab.result["start"] = percentiles(starts)
+
+
+def control_memory(lab, rounds):
+    """The same against a manager that keeps nothing: the checker must find that."""
+    node = Node(lab)
+    node.memory = True
+    node.start().ready()
+    load = Load(lab, node.endpoint).start()
+    progress(load)
+    for _ in range(rounds):
+        time.sleep(0.3 + lab.random.random())
+        node.kill()
+        node.start().ready()
+        progress(load)
+    try:
+        finish(lab, load)
+    except Failed:
+        if "lost" in lab.result.get("faults", {}):
+            return
+        raise
+    raise Failed("nothing was lost although nothing was kept: this proves nothing")
+
+
+def kill_clients(lab, rounds):
+    """kill -9 of one client after the other; another of its kind takes its place."""
+    _, load = one_node(lab)
+    for _ in range(rounds):
+        time.sleep(0.05 + lab.random.random() * 0.3)
+        load.kill(lab.random.choice(sorted(load.workers)))
+    progress(load)
+    # The ordered queue is promised to one consumer, and that one was killed with what it held.
+    finish(lab, load, left_out=("order",))
+    lab.result["kills"] = rounds
+
+
+def sleep_through(lab, rounds):
+    """Clients that hold a lock and a lease and wait in a get sleep through the manager's death."""
+    node = Node(lab).start().ready()
+    load = Load(lab, node.endpoint)
+    for round_number in range(rounds):
+        names = [f"s{round_number}.{i}" for i in range(3)]
+        sleepers = [load.run("sleeper", name) for name in names]
+        for name in names:
+            eventually(lambda n=name: sleeping(lab, n), f"{name} sleeps")
+        for _ in range(1 + round_number % 3):
+            node.kill()
+            node.start().ready()
+        for name, popen in zip(names, sleepers):
+            wake(node.endpoint, name)
+            if popen.wait(labs.PATIENCE) != 0:
+                raise Failed(f"sleeper {name} lost something:\n" + said(lab, name)[-1500:])
+    lab.result["sleepers"] = 3 * rounds
+
+
+def said(lab, name):
+    """The history of a worker, as text."""
+    with open(f"{lab.directory}/history.{name}.jsonl", encoding="ascii") as file:
+        return file.read()
+
+
+def sleeping(lab, name):
+    """Does it hold what it wants to hold, and wait?"""
+    try:
+        return '"op":"sleeping"' in said(lab, name)
+    except FileNotFoundError:
+        return False
+
+
+def wake(endpoint, name):
+    """Its lock must still be its own, its lease too; then what it waits for is put."""
+    held = json.loads(steward(endpoint, "lock", "show", f"sleep.{name}", "--json").splitlines()[0])
+    queue = json.loads(steward(endpoint, "queue", "show", f"sleep.{name}", "--json"))
+    if queue["leased"] != 1 or queue["ready"] != 0:
+        raise Failed(f"the lease of {name} is gone: {queue}")
+    if held.get("holders", 1) != 1:
+        raise Failed(f"the lock of {name} is gone: {held}")
+    steward(endpoint, "put", f"sleep.{name}", "awaited")
+
+
+RUNS = {
+    "kill-manager": (kill_manager, 100, "kill -9 of a durable node under load"),
+    "control-memory": (control_memory, 3, "the control: a manager in memory must lose"),
+    "kill-clients": (kill_clients, 100, "kill -9 of clients"),
+    "sleep-through": (sleep_through, 5, "clients sleep through the manager's death"),
+}
