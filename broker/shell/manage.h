@@ -1,6 +1,6 @@
 /*
- * What an operator may ask of the manager as a process: MANAGE in docs/protocol.md. Its journal, its
- * cluster, backups of what it keeps. One owner thread: the loop's.
+ * What an operator may ask of the manager as a process (MANAGE in docs/protocol.md): its journal,
+ * its cluster, backups of what it keeps. One owner thread: the loop's.
  */
 #ifndef BROKER_SHELL_MANAGE_H
 #define BROKER_SHELL_MANAGE_H

@@ -2,7 +2,7 @@
  * CMD of exec, lock and sem: started with a few more variables in its environment and, for exec,
  * the item on stdin. It gets SIGTERM if we die first: then its lease or lock is gone, too.
  */
-#include "client/cli/cli.h"
+#include "client/cli/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

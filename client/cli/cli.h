@@ -4,7 +4,8 @@
  *   main.c      runs one command            commands.c  the table of commands
  *   options.c   the table of options        help.c      what --help prints, from both tables
  *   common.c    client, errors, exit codes  wait.c      futures and signals at once
- *   output.c    JSON, tables, durations     child.c     runs CMD
+ *   output.c    JSON, tables, durations     child.c     runs CMD (child.h)
+ *   pages.c     lists page by page (pages.h)
  * and one file per command. To add a command: a file with its cmd_ function and a row in
  * commands.c; to add an option: an id below and a row in options.c.
  */
@@ -193,27 +194,6 @@ int signal_next(struct cli *cli, bool *from_terminal);
 /* If interrupted: dies of the same signal as if it had not been caught. Call last. */
 void interrupted_exit(const struct cli *cli);
 
-/* ---- child.c --------------------------------------------------------------------------------- */
-
-struct child {
-    int pid;            /* 0: none */
-    int stdin_fd;       /* -1: ours */
-    int report_fd;      /* while it is started: where it says that CMD cannot be run */
-    bool unrunnable;    /* it will end with 126 or 127: CMD was never run */
-    char *variables[4]; /* "NAME=value" added to the environment; NULL: none. Owned */
-};
-
-/* Starts cli->program; it is sent SIGTERM if we die. false: a message was printed. */
-bool child_start(struct cli *cli, struct child *child);
-/* The child's status as a shell would say it if it has ended: 128 + n for signal n. */
-bool child_ended(struct child *child, int *status);
-/* A variable of the environment. */
-char *child_variable(const char *name, const char *value);
-char *child_variable_u64(const char *name, uint64_t value);
-void child_free(struct child *child);
-/* A descriptor from which the bytes can be read. -1: failed. */
-int child_input(const void *data, size_t size);
-
 /* ---- output.c -------------------------------------------------------------------------------- */
 
 /* A JSON object of one line: begun, filled, printed. Order of keys is kept. */
@@ -247,6 +227,10 @@ struct column {
 
 /* Prints a page: JSON lines, or a table (its head before the first page). false: output failed. */
 bool rows_table(const struct cli *cli, const stw_rows *rows, struct column *columns, bool head);
+/* Prints the rows from `first` on as a table with its head, for people. */
+bool rows_rest(const stw_rows *rows, size_t first, struct column *columns);
+/* Adds a row's fields to the line. */
+void line_row(struct line *line, const stw_rows *rows, size_t row);
 /* Prints one row: a JSON line, or a field a line. */
 bool row_fields(const struct cli *cli, const stw_rows *rows, size_t row);
 /* The whole answer as one JSON line: all rows' fields in one object. */
@@ -292,6 +276,11 @@ int cmd_session_list(struct cli *cli);
 int cmd_session_show(struct cli *cli);
 int cmd_session_end(struct cli *cli);
 int cmd_stat(struct cli *cli);
+int cmd_cluster_status(struct cli *cli);
+int cmd_cluster_add(struct cli *cli);
+int cmd_cluster_remove(struct cli *cli);
+int cmd_cluster_transfer(struct cli *cli);
+int cmd_backup(struct cli *cli);
 int cmd_bench_throughput(struct cli *cli);
 int cmd_bench_latency(struct cli *cli);
 int cmd_bench_lock(struct cli *cli);

@@ -76,6 +76,25 @@ const struct command command_table[] = {
     {"session", "show", "ID", "show a session", "", 0, 1, 1, false, cmd_session_show},
     {"session", "end", "ID", "end a session: what it holds goes back", "", 0, 1, 1, false,
      cmd_session_end},
+    {"cluster", "status", "", "show who belongs to the cluster, and who leads",
+     "Only the node that leads answers. With --json one object: leader, term, nodes and more.\n", 0,
+     0, 0, false, cmd_cluster_status},
+    {"cluster", "add", "ID", "add a node: it catches up, then votes",
+     "The node must run (stewardd --node ID --cluster ... with an empty directory), under an id "
+     "that\n"
+     "was never used in this cluster. It ends when the node votes, 3 if that takes longer than\n"
+     "--timeout (default: an hour); asked for again, it goes on where it was.\n",
+     BIT(OPTION_TIMEOUT), 1, 1, false, cmd_cluster_add},
+    {"cluster", "remove", "ID", "remove a node; one that leads hands over first",
+     "Stop the node afterwards. Its id is not to be used again.\n", BIT(OPTION_TIMEOUT), 1, 1,
+     false, cmd_cluster_remove},
+    {"cluster", "transfer", "[ID]", "let another node lead, that one or the best", "",
+     BIT(OPTION_TIMEOUT), 0, 1, false, cmd_cluster_transfer},
+    {"", "backup", "FILE|-", "write all that the manager keeps to a file, while it runs",
+     "The file is written beside FILE (FILE.part) and renamed when it is whole. `stewardd "
+     "restore`\n"
+     "makes a data directory of it. Progress is printed on stderr.\n",
+     0, 1, 1, false, cmd_backup},
     {"", "stat", "", "show the manager's totals", "", 0, 0, 0, false, cmd_stat},
     {"bench", "throughput", "", "put and get with many processes, all confirmed", "",
      BIT(OPTION_PRODUCERS) | BIT(OPTION_CONSUMERS) | BIT(OPTION_SIZE) | BIT(OPTION_SECONDS) |

@@ -95,7 +95,9 @@ int acted(const struct cli *cli, int code)
     if (code == STW_OK && given(cli, OPTION_JSON)) {
         struct line *line = line_begin();
         line_text(line, "command", command_words(cli, words, sizeof(words)));
-        line_text(line, cli->command->group, cli->operands[0]);
+        if (cli->operands_count > 0) {
+            line_text(line, cli->command->group, cli->operands[0]);
+        }
         line_print(&line, stdout);
     }
     return finish(cli, code);

@@ -4,7 +4,7 @@
  * One loop over two descriptors: signals (a child ended, or we are to stop) and finished futures
  * (an item came, or an item was settled). One get is under way whenever a job is free.
  */
-#include "client/cli/cli.h"
+#include "client/cli/child.h"
 
 #include <errno.h>
 #include <inttypes.h>

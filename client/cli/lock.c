@@ -1,7 +1,7 @@
 /*
  * `steward lock` and `steward sem`: CMD while a lock or a permit is held.
  */
-#include "client/cli/cli.h"
+#include "client/cli/child.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -1,11 +1,15 @@
 /*
  * `steward lock list|show|break`: what an operator does with locks and semaphores.
  */
-#include "client/cli/cli.h"
+#include "client/cli/pages.h"
 
 #include <string.h>
 
-#define PAGE_ROWS 500
+static int fetch(const struct cli *cli, const struct page *page, stw_rows **rows)
+{
+    const char *prefix = cli->operands_count > 0 ? cli->operands[0] : "";
+    return stw_lock_list(cli->client, page->after, prefix, page->max, rows);
+}
 
 int cmd_lock_list(struct cli *cli)
 {
@@ -13,27 +17,9 @@ int cmd_lock_list(struct cli *cli)
                                {"permits", "PERMITS", -7}, {"holders", "HOLDERS", -7},
                                {"waiters", "WAITERS", -7}, {"acquired", "ACQUIRED", -8},
                                {"broken", "BROKEN", -6},   {NULL, NULL, 0}};
-    const char *prefix = cli->operands_count > 0 ? cli->operands[0] : "";
-    char after[256] = "";
-    size_t count = PAGE_ROWS;
-    bool head = true, good = true;
-    int code = client_open(cli);
-    while (code == EXIT_DONE && good && count > 0) {
-        stw_rows *rows = NULL;
-        stw_value name;
-        code = stw_lock_list(cli->client, head ? NULL : after, prefix, PAGE_ROWS, &rows);
-        if (code != STW_OK) {
-            return finish(cli, code);
-        }
-        count = stw_rows_count(rows);
-        good = rows_table(cli, rows, columns, head);
-        if (count > 0 && stw_rows_find(rows, count - 1, "name", &name)) {
-            snprintf(after, sizeof(after), "%s", name.data);
-        }
-        stw_rows_free(&rows);
-        head = false;
-    }
-    return good ? code : EXIT_FAILED;
+    return pages_show(
+        cli,
+        &(struct listing){.columns = columns, .key = "name", .most = UINT64_MAX, .fetch = fetch});
 }
 
 static bool row_is(const stw_rows *rows, size_t row, const char *role)

@@ -227,12 +227,12 @@ static const char *cell(const stw_rows *rows, size_t row, const char *key, char 
     return cell_text(&value, text, CELL_BYTES);
 }
 
-static void columns_widen(const stw_rows *rows, struct column *columns)
+static void columns_widen(const stw_rows *rows, size_t first, struct column *columns)
 {
     char text[CELL_BYTES];
     for (struct column *column = columns; column->key != NULL; column++) {
         int width = (int)strlen(column->title);
-        for (size_t row = 0; row < stw_rows_count(rows); row++) {
+        for (size_t row = first; row < stw_rows_count(rows); row++) {
             int size = (int)strlen(cell(rows, row, column->key, text));
             width = size > width ? size : width;
         }
@@ -253,22 +253,15 @@ static void cell_print(const struct column *column, const char *text)
     }
 }
 
-bool rows_table(const struct cli *cli, const stw_rows *rows, struct column *columns, bool head)
+static bool table(const stw_rows *rows, size_t first, struct column *columns, bool head)
 {
     char text[CELL_BYTES];
-    size_t count = stw_rows_count(rows);
-    if (given(cli, OPTION_JSON)) {
-        for (size_t row = 0; row < count; row++) {
-            row_fields(cli, rows, row);
-        }
-        return !ferror(stdout);
-    }
-    columns_widen(rows, columns);
+    columns_widen(rows, first, columns);
     for (const struct column *column = columns; head && column->key != NULL; column++) {
         cell_print(column, column->title);
     }
     printf("%s", head ? "\n" : "");
-    for (size_t row = 0; row < count; row++) {
+    for (size_t row = first; row < stw_rows_count(rows); row++) {
         for (const struct column *column = columns; column->key != NULL; column++) {
             cell_print(column, cell(rows, row, column->key, text));
         }
@@ -277,7 +270,23 @@ bool rows_table(const struct cli *cli, const stw_rows *rows, struct column *colu
     return !ferror(stdout);
 }
 
-static void line_row(struct line *line, const stw_rows *rows, size_t row)
+bool rows_table(const struct cli *cli, const stw_rows *rows, struct column *columns, bool head)
+{
+    if (!given(cli, OPTION_JSON)) {
+        return table(rows, 0, columns, head);
+    }
+    for (size_t row = 0; row < stw_rows_count(rows); row++) {
+        row_fields(cli, rows, row);
+    }
+    return !ferror(stdout);
+}
+
+bool rows_rest(const stw_rows *rows, size_t first, struct column *columns)
+{
+    return table(rows, first, columns, true);
+}
+
+void line_row(struct line *line, const stw_rows *rows, size_t row)
 {
     stw_value value;
     for (size_t field = 0; stw_rows_value(rows, row, field, &value); field++) {

@@ -1,17 +1,24 @@
-/*
- * `steward queue ...`: what an operator does with queues. Lists are fetched page by page, so their
- * length costs no memory.
- */
-#include "client/cli/cli.h"
+/* `steward queue ...`: what an operator does with queues. */
+#include "client/cli/pages.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_ROWS 500
 #define PEEK_ROWS 10
 
 /* ---- looking --------------------------------------------------------------------------------- */
+
+static int list_fetch(const struct cli *cli, const struct page *page, stw_rows **rows)
+{
+    const char *prefix = cli->operands_count > 0 ? cli->operands[0] : "";
+    return stw_queue_list(cli->client, page->after, prefix, page->max, rows);
+}
+
+static int peek_fetch(const struct cli *cli, const struct page *page, stw_rows **rows)
+{
+    return stw_queue_peek(cli->client, cli->operands[0], page->offset, page->max, rows);
+}
 
 int cmd_queue_list(struct cli *cli)
 {
@@ -25,27 +32,9 @@ int cmd_queue_list(struct cli *cli)
                                {"acked", "ACKED", -8},
                                {"state", "STATE", 6},
                                {NULL, NULL, 0}};
-    const char *prefix = cli->operands_count > 0 ? cli->operands[0] : "";
-    char after[256] = "";
-    size_t count = PAGE_ROWS;
-    bool head = true, good = true;
-    int code = client_open(cli);
-    while (code == EXIT_DONE && good && count > 0) {
-        stw_rows *rows = NULL;
-        stw_value name;
-        code = stw_queue_list(cli->client, head ? NULL : after, prefix, PAGE_ROWS, &rows);
-        if (code != STW_OK) {
-            return finish(cli, code);
-        }
-        count = stw_rows_count(rows);
-        good = rows_table(cli, rows, columns, head);
-        if (count > 0 && stw_rows_find(rows, count - 1, "name", &name)) {
-            snprintf(after, sizeof(after), "%s", name.data);
-        }
-        stw_rows_free(&rows);
-        head = false;
-    }
-    return good ? code : EXIT_FAILED;
+    return pages_show(
+        cli, &(struct listing){
+                 .columns = columns, .key = "name", .most = UINT64_MAX, .fetch = list_fetch});
 }
 
 int cmd_queue_show(struct cli *cli)
@@ -63,7 +52,7 @@ int cmd_queue_show(struct cli *cli)
     return finish(cli, code);
 }
 
-/* Pages of at most PAGE_ROWS; the manager may give fewer when the bodies are large. */
+/* Few rows make a page when the bodies are large. */
 int cmd_queue_peek(struct cli *cli)
 {
     struct column columns[] = {{"sequence", "SEQUENCE", -8},
@@ -71,25 +60,10 @@ int cmd_queue_peek(struct cli *cli)
                                {"deliveries", "DELIVERIES", -10},
                                {"body", "BODY", 4},
                                {NULL, NULL, 0}};
-    uint64_t left = option_number(cli, OPTION_MAX, PEEK_ROWS);
-    uint64_t offset = option_number(cli, OPTION_OFFSET, 0);
-    bool head = true, good = true;
-    int code = client_open(cli);
-    while (code == EXIT_DONE && good && left > 0) {
-        stw_rows *rows = NULL;
-        size_t most = left < PAGE_ROWS ? (size_t)left : PAGE_ROWS;
-        code = stw_queue_peek(cli->client, cli->operands[0], offset, most, &rows);
-        if (code != STW_OK) {
-            return finish(cli, code);
-        }
-        size_t count = stw_rows_count(rows);
-        good = rows_table(cli, rows, columns, head);
-        stw_rows_free(&rows);
-        offset += count;
-        left = count > 0 ? left - count : 0;
-        head = false;
-    }
-    return good ? code : EXIT_FAILED;
+    return pages_show(cli, &(struct listing){.columns = columns,
+                                             .offset = option_number(cli, OPTION_OFFSET, 0),
+                                             .most = option_number(cli, OPTION_MAX, PEEK_ROWS),
+                                             .fetch = peek_fetch});
 }
 
 /* ---- options --------------------------------------------------------------------------------- */

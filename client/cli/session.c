@@ -1,12 +1,15 @@
 /*
  * `steward session list|show|end`: who is connected, and what they hold.
  */
-#include "client/cli/cli.h"
+#include "client/cli/pages.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define PAGE_ROWS 500
+static int fetch(const struct cli *cli, const struct page *page, stw_rows **rows)
+{
+    return stw_session_list(cli->client, page->after_id, page->max, rows);
+}
 
 int cmd_session_list(struct cli *cli)
 {
@@ -20,26 +23,9 @@ int cmd_session_list(struct cli *cli)
                                {"waiting", "WAITING", -7},
                                {"consumers", "CONSUMERS", -9},
                                {NULL, NULL, 0}};
-    uint64_t after = 0;
-    size_t count = PAGE_ROWS;
-    bool head = true, good = true;
-    int code = client_open(cli);
-    while (code == EXIT_DONE && good && count > 0) {
-        stw_rows *rows = NULL;
-        stw_value id;
-        code = stw_session_list(cli->client, after, PAGE_ROWS, &rows);
-        if (code != STW_OK) {
-            return finish(cli, code);
-        }
-        count = stw_rows_count(rows);
-        good = rows_table(cli, rows, columns, head);
-        if (count > 0 && stw_rows_find(rows, count - 1, "session", &id)) {
-            after = id.number;
-        }
-        stw_rows_free(&rows);
-        head = false;
-    }
-    return good ? code : EXIT_FAILED;
+    return pages_show(
+        cli, &(struct listing){
+                 .columns = columns, .key = "session", .most = UINT64_MAX, .fetch = fetch});
 }
 
 static bool session_id(struct cli *cli, uint64_t *id)

@@ -389,6 +389,10 @@ class Client:
         """Any other request, waited for."""
         return self.wait(self.request(op, *fields), wait)
 
+    def manage(self, action, argument="", wait=10.0):
+        """The action's rows: those behind the manager's totals and its gateway's counters."""
+        return self.call(MANAGE, action, argument, wait=wait)[2:]
+
     # ---- locks ---------------------------------------------------------------------------------
 
     def acquire_request(self, name, owner=1, timeout_ms=0, lease_ms=0, reentrant=False,
