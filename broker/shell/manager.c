@@ -60,6 +60,18 @@ static void host_log(void *context, char level, const char *event, const char *d
     log_end(&line);
 }
 
+static struct manage_view view_of(const struct manager *manager)
+{
+    return (struct manage_view){.journal = manager->journal, .now_ms = manager->now_ms};
+}
+
+static void host_manage(void *context, struct slice action, struct slice argument, struct buf *rows)
+{
+    struct manager *manager = context;
+    struct manage_view view = view_of(manager);
+    manage_act(&manager->manage, &view, action, argument, rows);
+}
+
 static void log_effect(struct log *log, const struct effect *effect)
 {
     struct log_line line;
@@ -99,7 +111,8 @@ static struct gateway *open_gateway(struct manager *manager, const struct option
                                 .submit = host_submit,
                                 .send = host_send,
                                 .random = host_random,
-                                .log = host_log};
+                                .log = host_log,
+                                .manage = host_manage};
     return gateway_new(manager->core, &limits, &host);
 }
 
@@ -308,6 +321,8 @@ static void turn_ticks(struct manager *manager)
     if (journal_deadline(manager->journal) <= manager->now_ms) {
         journal_tick(manager->journal, manager->now_ms);
     }
+    struct manage_view view = view_of(manager);
+    manage_tick(&manager->manage, &view);
 }
 
 static void turn_journal(struct manager *manager)

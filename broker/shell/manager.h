@@ -9,6 +9,7 @@
 #include "broker/journal/raft.h"
 #include "broker/shell/clock.h"
 #include "broker/shell/log.h"
+#include "broker/shell/manage.h"
 #include "broker/shell/options.h"
 #include "broker/shell/socket.h"
 
@@ -35,10 +36,11 @@ struct manager {
     struct core *core;
     struct journal *journal;
     struct gateway *gateway;
-    uint64_t now_ms;    /* of this turn */
-    bool leads;         /* the journal takes commands, and the core may be read */
-    uint64_t unread_ms; /* since when no packets are taken; 0: they are */
-    bool monitor_fired; /* the monitor may have something to say */
+    struct manage manage; /* what operators have asked for */
+    uint64_t now_ms;      /* of this turn */
+    bool leads;           /* the journal takes commands, and the core may be read */
+    uint64_t unread_ms;   /* since when no packets are taken; 0: they are */
+    bool monitor_fired;   /* the monitor may have something to say */
     struct closed closed[MANAGER_CLOSED];
     size_t closed_count;
 };
