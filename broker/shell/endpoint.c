@@ -107,6 +107,19 @@ bool endpoint_is_ipv4(const char *endpoint)
     return rest && split(rest, address, &port) && inet_pton(AF_INET, address, &four) == 1;
 }
 
+bool endpoint_is_specific(const char *endpoint)
+{
+    const char *rest = after(endpoint, "tcp://");
+    char address[ADDRESS_BYTES];
+    const char *port = NULL;
+    if (rest == NULL) {
+        return true;
+    }
+    return split(rest, address, &port) && strcmp(port, "*") != 0 && strcmp(address, "*") != 0 &&
+           strcmp(address, "0.0.0.0") != 0 && strcmp(address, "::") != 0 &&
+           strcmp(address, "::ffff:0.0.0.0") != 0;
+}
+
 const char *endpoint_path(const char *endpoint)
 {
     const char *path = after(endpoint, "ipc://");

@@ -77,9 +77,8 @@ static bool options_valid(const struct links_options *options, struct links_erro
 /* An address with a port, as others can use it; not 0.0.0.0, which is nobody's. */
 static void tell_address(struct links *links, const struct links_options *options)
 {
-    bool any = strncmp(links->listening, "tcp://0.0.0.0:", 14) == 0 ||
-               strncmp(links->listening, "tcp://[::]:", 11) == 0;
-    const char *address = options->address ? options->address : any ? "" : links->listening;
+    bool specific = endpoint_is_specific(links->listening);
+    const char *address = options->address ? options->address : specific ? links->listening : "";
     snprintf(links->address, sizeof links->address, "%.*s", LIMIT_LINK_ADDRESS_BYTES, address);
     snprintf(links->endpoint, sizeof links->endpoint, "%s",
              options->endpoint ? options->endpoint : "");
@@ -151,6 +150,13 @@ void links_close(struct links **links_p)
     links_socket_close(&links->socket);
     free(links);
     *links_p = NULL;
+}
+
+void links_advertise(struct links *links, const char *endpoint)
+{
+    size_t size = strlen(endpoint);
+    STEWARD_ASSERT(size <= LIMIT_LINK_ADDRESS_BYTES);
+    memcpy(links->endpoint, endpoint, size + 1);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------ */

@@ -91,6 +91,9 @@ struct links *links_open(const struct links_options *options, struct links_error
 /* Closes at once: what is not on its way is lost. Nulls the caller's pointer. */
 void links_close(struct links **links);
 
+/* Says from now on that clients reach this node there; at most LIMIT_LINK_ADDRESS_BYTES. */
+void links_advertise(struct links *links, const char *endpoint);
+
 /* Where other nodes reach this one, as it tells them. */
 const char *links_address(const struct links *links);
 

@@ -229,6 +229,10 @@ void options_fini(struct options *options)
 {
     list_clear(&options->listen);
     free(options->data);
+    free(options->cluster);
+    free(options->cluster_key);
+    free(options->cluster_listen);
+    free(options->advertise);
     free(options->config);
     *options = (struct options){0};
 }
@@ -254,7 +258,7 @@ bool options_check(const struct options *options, struct options_error *error)
                         endpoint);
         }
     }
-    return true;
+    return options_check_cluster(options, error);
 }
 
 static void print_value(FILE *out, const struct option *option, const char *text,
@@ -305,8 +309,10 @@ void options_print(const struct options *options, FILE *out)
                 option_source_name(options->sources[OPTION_ID_CONFIG]));
     }
     for (size_t id = 0; id < OPTION_COUNT; id++) {
+        const struct option *option = option_at(id);
         bool unused = id == OPTION_ID_DATA && options->memory; /* the two refuse each other */
-        if (option_at(id)->in_file && !unused) {
+        unused = unused || (option->fallback == NULL && options->sources[id] == SOURCE_DEFAULT);
+        if (option->in_file && !unused) {
             print_option(options, id, out);
         }
     }

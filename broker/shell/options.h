@@ -35,6 +35,12 @@ enum option_id {
     OPTION_ID_LISTEN,
     OPTION_ID_DATA,
     OPTION_ID_MEMORY,
+    OPTION_ID_NODE,
+    OPTION_ID_CLUSTER,
+    OPTION_ID_BOOTSTRAP,
+    OPTION_ID_CLUSTER_KEY,
+    OPTION_ID_CLUSTER_LISTEN,
+    OPTION_ID_ADVERTISE,
     OPTION_ID_INSECURE,
     OPTION_ID_BODY_MAX,
     OPTION_ID_MEMORY_MAX,
@@ -58,6 +64,12 @@ struct options {
     struct option_list listen;
     char *data; /* directory; not used with memory */
     bool memory;
+    uint64_t node; /* our id in the cluster; 0: none */
+    char *cluster; /* all nodes: see peers.h; NULL: this node is alone */
+    bool bootstrap;
+    char *cluster_key;    /* file; NULL: none */
+    char *cluster_listen; /* HOST:PORT; NULL: by our own address in `cluster` */
+    char *advertise;      /* endpoint for clients; NULL: the first of `listen` */
     bool insecure;
     bool check_config;
     bool version;
@@ -109,6 +121,9 @@ bool options_set(struct options *options, size_t id, const char *text, enum opti
 
 /* Rules between options, and those of endpoints (loopback only unless insecure). */
 bool options_check(const struct options *options, struct options_error *error);
+
+/* Those among options_check's rules that are about clusters (options_cluster.c). */
+bool options_check_cluster(const struct options *options, struct options_error *error);
 
 /* The resulting configuration as a configuration file; comments say where each value came from. */
 void options_print(const struct options *options, FILE *out);

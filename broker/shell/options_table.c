@@ -1,6 +1,7 @@
 /* The table of options itself: every name, default, limit and line of help stands here only. */
 #include "broker/shell/options.h"
 
+#include "broker/shell/peers.h"
 #include "common/base/limits.h"
 #include "common/base/panic.h"
 
@@ -25,6 +26,25 @@ static const struct option TABLE[OPTION_COUNT] = {
     [OPTION_ID_MEMORY] = {"memory", "STEWARD_MEMORY", OPTION_FLAG, NULL, "0",
                           "keep everything in memory only: gone when the process ends",
                           FIELD(memory), 0, 1, true},
+    [OPTION_ID_NODE] = {"node", "STEWARD_NODE", OPTION_NUMBER, "ID", NULL,
+                        "this node's id in the cluster; a wiped node needs a new one", FIELD(node),
+                        1, PEERS_NODE_MAX, true},
+    [OPTION_ID_CLUSTER] = {"cluster", "STEWARD_CLUSTER", OPTION_TEXT, "NODES", NULL,
+                           "all nodes: ID=HOST:PORT, separated by commas", FIELD(cluster), 0, 0,
+                           true},
+    [OPTION_ID_BOOTSTRAP] = {"bootstrap", NULL, OPTION_FLAG, NULL, "0",
+                             "found the cluster: once, on each node that --cluster names",
+                             FIELD(bootstrap), 0, 1, false},
+    [OPTION_ID_CLUSTER_KEY] = {"cluster-key", "STEWARD_CLUSTER_KEY", OPTION_TEXT, "FILE", NULL,
+                               "the key of all nodes, made by `stewardd keygen FILE`",
+                               FIELD(cluster_key), 0, 0, true},
+    [OPTION_ID_CLUSTER_LISTEN] = {"cluster-listen", "STEWARD_CLUSTER_LISTEN", OPTION_TEXT,
+                                  "ADDRESS:PORT", NULL,
+                                  "listen for nodes here, when --cluster does not say it",
+                                  FIELD(cluster_listen), 0, 0, true},
+    [OPTION_ID_ADVERTISE] = {"advertise", "STEWARD_ADVERTISE", OPTION_TEXT, "ENDPOINT", NULL,
+                             "where clients reach this node, when --listen does not say it",
+                             FIELD(advertise), 0, 0, true},
     [OPTION_ID_INSECURE] = {"insecure", "STEWARD_INSECURE", OPTION_FLAG, NULL, "0",
                             "allow --listen beyond loopback, where anybody may connect",
                             FIELD(insecure), 0, 1, true},
