@@ -80,7 +80,7 @@ function(steward_program name)
   target_link_libraries(${name} PRIVATE ${A_LINK})
 endfunction()
 
-# libsteward.so.0 and libsteward.a: the client with the base and wire objects inside. Only stw_* is exported.
+# libsteward.so.1 and libsteward.a: the client with the base and wire objects inside. Only stw_* is exported.
 function(steward_client_libraries)
   if(NOT TARGET client)
     message(STATUS "skipping libsteward: no client")
@@ -94,10 +94,11 @@ function(steward_client_libraries)
     set_target_properties(${library} PROPERTIES OUTPUT_NAME steward LINKER_LANGUAGE C)
     target_link_libraries(${library} PRIVATE ${private})
     target_include_directories(${library} INTERFACE
-      "${CMAKE_SOURCE_DIR}/client/include" "${STW_GENERATED}")
+      "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/client/include>" "$<BUILD_INTERFACE:${STW_GENERATED}>")
   endforeach()
   set(map "${CMAKE_SOURCE_DIR}/cmake/libsteward.map")
-  set_target_properties(steward_shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0 LINK_DEPENDS "${map}")
+  # The ABI's own number: 1 rises with a function that goes or changes, 0 with one that is added.
+  set_target_properties(steward_shared PROPERTIES VERSION 1.0.0 SOVERSION 1 EXPORT_NAME steward LINK_DEPENDS "${map}")
   target_link_options(steward_shared PRIVATE "-Wl,--version-script=${map}")
   if(NOT STW_SANITIZE)
     target_link_options(steward_shared PRIVATE -Wl,-z,defs)
