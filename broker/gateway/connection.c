@@ -87,6 +87,8 @@ void connection_kill(struct gateway *gateway, struct connection *connection)
     if (!connection_live(connection) || (NET_CANARY(OLD_SERVED) && connection->link == NULL)) {
         return;
     }
+    link_resuming_over(gateway, connection);
+    settle_forget(gateway, connection);
     connection->state = CONNECTION_DEAD;
     outbox_drop(gateway, connection);
     leave_descriptor(gateway, connection);

@@ -51,12 +51,22 @@ static bool makes_more(const struct command *command)
     }
 }
 
+/* Why it is refused just now; 0: it is not. */
+static int refused_now(const struct gateway *gateway, const struct command *command)
+{
+    if (gateway->tight && command->kind == COMMAND_QUEUE_DECLARE) {
+        return STW_EDISK;
+    }
+    return makes_more(command) && gateway_overfull(gateway) ? STW_EMEMORY : 0;
+}
+
 void decode_submit(struct incoming *packet, struct command *command)
 {
     struct gateway *gateway = packet->gateway;
-    if (makes_more(command) && gateway_overfull(gateway)) {
+    int refused = refused_now(gateway, command);
+    if (refused) {
         struct id_range ids = {command->request, 1};
-        decode_refuse(packet, &ids, STW_EMEMORY, slice_of(NULL, 0));
+        decode_refuse(packet, &ids, refused, slice_of(NULL, 0));
         return;
     }
     command->session = packet->session;

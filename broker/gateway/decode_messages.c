@@ -41,6 +41,9 @@ static int puts_refused(const struct gateway *gateway)
     if (gateway->draining) {
         return STW_EDRAINING;
     }
+    if (gateway->tight) {
+        return STW_EDISK;
+    }
     return core_bytes(gateway->core) > gateway->options.memory_max ? STW_EMEMORY : 0;
 }
 

@@ -63,12 +63,6 @@ void gateway_destroy(struct gateway **gateway)
     *gateway = NULL;
 }
 
-/* Time never goes back, whatever the host says. */
-static void now_is(struct gateway *gateway, uint64_t now_ms)
-{
-    gateway->now_ms = now_ms > gateway->now_ms ? now_ms : gateway->now_ms;
-}
-
 /* The packet broke the protocol: counted, logged, answered, and the connection is dead. */
 static void bad_packet(struct incoming *packet)
 {
@@ -142,11 +136,13 @@ static void receive_known(struct incoming *packet)
         return;
     }
     connection->received = packet->number;
-    connection->owes = true;
     connection->link->heard_ms = gateway->now_ms;
     packet->session = connection->link->session;
-    outbox_touch(gateway, connection);
+    settle_begin(gateway, connection);
     bool good = decode_records(packet);
+    if (connection_live(connection)) {
+        settle_received(gateway, connection);
+    }
     if (good && packet->body_waits && connection_live(connection)) {
         packet->wrong = "a second frame without a nil body";
         good = false;
@@ -177,7 +173,7 @@ static void receive_stranger(struct incoming *packet, const struct gateway_packe
 void gateway_receive(struct gateway *gateway, uint64_t now_ms, const struct gateway_packet *packet)
 {
     struct incoming in = {.gateway = gateway, .connection = connection_find(gateway, packet->peer)};
-    now_is(gateway, now_ms);
+    gateway_now(gateway, now_ms);
     gateway->counters.packets_in++;
     for (size_t i = 0; i < packet->count; i++) {
         gateway->counters.bytes_in += packet->frames[i].size;
@@ -198,21 +194,24 @@ void gateway_receive(struct gateway *gateway, uint64_t now_ms, const struct gate
 
 void gateway_effects(struct gateway *gateway, uint64_t now_ms, const struct effects *effects)
 {
-    now_is(gateway, now_ms);
-    for (size_t i = 0; i < effects->count; i++) {
+    gateway_now(gateway, now_ms);
+    for (size_t i = 0; gateway->leads && i < effects->count; i++) {
         encode_effect(gateway, &effects->items[i]);
     }
 }
 
 void gateway_closed(struct gateway *gateway, uint64_t now_ms, int descriptor)
 {
-    now_is(gateway, now_ms);
+    gateway_now(gateway, now_ms);
     if (descriptor < 0 || (size_t)descriptor >= gateway->descriptors) {
         return;
     }
     struct connection *connection, *next;
     DL_FOREACH_SAFE2(gateway->by_descriptor[descriptor], connection, next, near_next)
     {
+        if (connection->state == CONNECTION_OPENING) {
+            continue; /* nothing may come before WELCOME, which will tell as well */
+        }
         outbox_touch(gateway, connection);
         connection->owes = true; /* a packet, if only an empty one: is the peer still there? */
         outbox_flush(gateway, connection);
@@ -245,7 +244,7 @@ static void retry_stalled(struct gateway *gateway)
 
 void gateway_flush(struct gateway *gateway, uint64_t now_ms)
 {
-    now_is(gateway, now_ms);
+    gateway_now(gateway, now_ms);
     link_submit(gateway);
     manage_flush(gateway);
     flush_list(gateway);
@@ -260,7 +259,7 @@ static void *owner_of(struct timer *timer, size_t offset)
 
 void gateway_tick(struct gateway *gateway, uint64_t now_ms)
 {
-    now_is(gateway, now_ms);
+    gateway_now(gateway, now_ms);
     struct timer *timer;
     while ((timer = timers_first(&gateway->timers)) && timer->due_ms <= gateway->now_ms) {
         timer_disarm(&gateway->timers, timer);
@@ -274,6 +273,7 @@ void gateway_tick(struct gateway *gateway, uint64_t now_ms)
         }
     }
     retry_stalled(gateway);
+    settle_tick(gateway);
     link_submit(gateway);
 }
 
@@ -281,9 +281,11 @@ uint64_t gateway_deadline(const struct gateway *gateway)
 {
     const struct timer *first = timers_first(&gateway->timers);
     uint64_t due = first ? first->due_ms : UINT64_MAX;
+    uint64_t answer = settle_deadline(gateway);
     if (gateway->endings || gateway->detaches) {
         return 0;
     }
+    due = answer < due ? answer : due;
     return gateway->stalled && gateway->retry_ms < due ? gateway->retry_ms : due;
 }
 
@@ -294,7 +296,7 @@ static uint64_t later(uint64_t time_ms, uint64_t gap_ms, uint64_t now_ms)
 
 void gateway_gap(struct gateway *gateway, uint64_t now_ms, uint64_t gap_ms)
 {
-    now_is(gateway, now_ms);
+    gateway_now(gateway, now_ms);
     struct link *link, *next;
     HASH_ITER (hh, gateway->links, link, next) {
         link->heard_ms = later(link->heard_ms, gap_ms, gateway->now_ms);

@@ -31,6 +31,12 @@ struct gateway_host {
      * until return. */
     enum send_result (*send)(void *context, struct slice peer, struct slice head,
                              struct slice body);
+    /* How many commands were submitted since gateway_lead, by anybody: see gateway_settled. NULL:
+     * each one is applied before submit returns. */
+    uint64_t (*submitted)(void *context);
+    /* Where clients reach the leader, while this node follows; empty: nobody knows. Borrowed until
+     * the next call of anything. NULL: as if empty. */
+    struct slice (*leader_endpoint)(void *context);
     /* size bytes from the system's random source (sessions' secrets). */
     void (*random)(void *context, void *out, size_t size);
     /* One line for the log: level 'e', 'w', 'i', 'd'; event a static word; detail "key=value". */
@@ -52,7 +58,10 @@ struct gateway_options {
 /* Fills in limits.h's defaults. */
 void gateway_options_default(struct gateway_options *options);
 
-/* The core is read only (core_session, core_bytes); commands go through host.submit. */
+/*
+ * The core is read only (core_session, core_sessions, core_bytes); commands go through host.submit.
+ * A new gateway follows: it submits nothing and reads no core until gateway_lead.
+ */
 struct gateway *gateway_new(const struct core *core, const struct gateway_options *options,
                             const struct gateway_host *host);
 void gateway_destroy(struct gateway **gateway);
@@ -86,10 +95,27 @@ uint64_t gateway_deadline(const struct gateway *gateway);
 /* The manager itself was stopped for gap_ms: silence meanwhile is nobody's fault. */
 void gateway_gap(struct gateway *gateway, uint64_t now_ms, uint64_t gap_ms);
 
+/*
+ * The journal takes commands from now on, and all that was kept is applied. Sessions that the core
+ * knows end only when nobody resumes them within their time-to-live, or their grace if longer.
+ */
+void gateway_lead(struct gateway *gateway, uint64_t now_ms);
+
+/* It takes none any more: BYE to all connections; what was submitted and not applied is unknown.
+ * Until gateway_lead each HELLO is answered by the leader's endpoint. */
+void gateway_follow(struct gateway *gateway, uint64_t now_ms);
+
+/* So many of the commands that were submitted since gateway_lead are applied, and their effects
+ * were handed in. Call before gateway_flush. */
+void gateway_settled(struct gateway *gateway, uint64_t applied);
+
+/* The disk is nearly full: puts and declares are refused with EDISK until it is not. */
+void gateway_set_tight(struct gateway *gateway, bool tight);
+
 /* From now on: HELLO and puts are refused with EDRAINING. */
 void gateway_drain(struct gateway *gateway);
 
-/* BYE to every connection (the last act before exit). */
+/* BYE to every connection (the last act before exit). text NULL: the code's own. */
 void gateway_goodbye(struct gateway *gateway, int code, const char *text);
 
 /* Counters since start, for stat and the log. */

@@ -31,6 +31,12 @@ void hello_bye(struct gateway *gateway, struct slice peer, uint64_t seen, int co
     buf_fini(&out);
 }
 
+/* So many peers are known, most of them dead connections, that no more are remembered. */
+static bool crowded(const struct gateway *gateway)
+{
+    return HASH_CNT(by_peer, gateway->by_peer) >= 2 * gateway->options.connections_max;
+}
+
 /*
  * The stranger gets BYE. It is remembered as a dead connection for a while, so that the rest of
  * what it sends is neither answered nor logged.
@@ -46,13 +52,12 @@ static void refuse(struct incoming *packet, struct slice peer, int code, const c
         counters->refused_hellos++;
         report_limited(gateway, 'i', "hello_refused", error_name(code));
     }
-    size_t known = HASH_CNT(by_peer, gateway->by_peer);
-    if (known >= 2 * gateway->options.connections_max) {
+    if (crowded(gateway)) {
         hello_bye(gateway, peer, packet->number, code, text);
         return;
     }
     struct connection *connection = connection_new(gateway, peer, -1);
-    connection->received = packet->number;
+    connection->received = connection->confirmed = packet->number;
     connection_bye(gateway, connection, code, text);
 }
 
@@ -79,9 +84,35 @@ static int read_hello(struct incoming *packet, uint64_t *features, struct hello_
     return 0;
 }
 
-static void submit_resume(struct gateway *gateway, const struct connection *connection,
+/* In the same time wherever they differ. */
+static bool secret_equal(const uint8_t *a, const uint8_t *b)
+{
+    volatile uint8_t difference = 0;
+    for (size_t i = 0; i < LIMIT_SECRET_BYTES; i++) {
+        difference = (uint8_t)(difference | (a[i] ^ b[i]));
+    }
+    return difference == 0;
+}
+
+/* The core decides; but what its owner left behind on another connection comes too late already,
+ * and must not reach the journal behind the RESUME. */
+static void prepare_resume(struct gateway *gateway, struct connection *connection,
+                           const struct hello_info *info)
+{
+    struct link *link = link_find(gateway, info->session);
+    if (link == NULL) {
+        return;
+    }
+    link_resuming(link, connection);
+    if (link->connection && secret_equal(link->connection->secret, connection->secret)) {
+        link_replaced(gateway, link);
+    }
+}
+
+static void submit_resume(struct gateway *gateway, struct connection *connection,
                           const struct hello_info *info)
 {
+    prepare_resume(gateway, connection, info);
     struct command command = {.kind = COMMAND_SESSION_RESUME};
     command.resume = (struct cmd_resume){
         .reference = connection->number, .session = info->session, .last_tag = info->last_tag};
@@ -112,12 +143,38 @@ static void submit_open(struct gateway *gateway, const struct connection *connec
     gateway->host.submit(gateway->host.context, &command);
 }
 
+/* This node follows: who asks is told who leads. */
+static void send_to_leader(struct incoming *packet, struct slice peer)
+{
+    struct gateway *gateway = packet->gateway;
+    const struct gateway_host *host = &gateway->host;
+    struct slice endpoint =
+        host->leader_endpoint ? host->leader_endpoint(host->context) : slice_of(NULL, 0);
+    if (endpoint.size == 0 || crowded(gateway)) {
+        refuse(packet, peer, STW_ENOQUORUM,
+               "no leader is known: too few nodes answer, or an election is under way; try again");
+        return;
+    }
+    struct connection *connection = connection_new(gateway, peer, -1);
+    connection->received = connection->confirmed = packet->number;
+    struct buf *out = outbox_record(gateway, connection, endpoint.size);
+    wire_write_array(out, 2);
+    wire_write_uint(out, WIRE_REDIRECT);
+    wire_write_str(out, endpoint);
+    outbox_send(gateway, connection, slice_of(NULL, 0));
+    connection_kill(gateway, connection);
+}
+
 void hello_receive(struct incoming *packet, struct slice peer, int descriptor)
 {
     struct gateway *gateway = packet->gateway;
     uint64_t features = 0;
     struct hello_info info = {.ttl_ms = LIMIT_SESSION_TTL_MS, .grace_ms = LIMIT_SESSION_GRACE_MS};
     int code = read_hello(packet, &features, &info);
+    if (code == 0 && !gateway->leads) {
+        send_to_leader(packet, peer);
+        return;
+    }
     if (code == 0 && gateway->draining) {
         code = STW_EDRAINING;
     }
@@ -132,7 +189,7 @@ void hello_receive(struct incoming *packet, struct slice peer, int descriptor)
         return;
     }
     struct connection *connection = connection_new(gateway, peer, descriptor);
-    connection->received = 1;
+    connection->received = connection->confirmed = 1;
     connection->frames = (features & WIRE_FEATURE_FRAMES) != 0;
     gateway->counters.records_in++;
     if (info.resume) {
@@ -190,7 +247,8 @@ void hello_opened(struct gateway *gateway, const struct effect *effect)
     link->reference = effect->reference;
     struct connection *connection = connection_numbered(gateway, effect->reference);
     if (connection == NULL || connection->state != CONNECTION_OPENING) {
-        if (link->connection == NULL) { /* broke meanwhile: the link's grace time runs */
+        if (link->connection == NULL) { /* broke meanwhile */
+            link_away(gateway, link, link->grace_ms);
             link_detach(gateway, link);
         }
         return;

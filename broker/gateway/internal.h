@@ -41,6 +41,13 @@
 /* milliseconds: pause between two tries to send what a full pipe refused */
 #define RETRY_MS 10
 
+/* milliseconds: a peer whose packets wait for the journal hears from us after this; clients take a
+ * manager for dead after half of their time-to-live */
+#define ANSWER_MS 100
+
+/* milliseconds: a session that is about to end while somebody asks for it is looked at again */
+#define RESUMING_MS 50
+
 /* count: MANAGE requests of all sessions that wait at once; more are refused */
 #define MANAGES_MAX 256
 
@@ -69,8 +76,14 @@ struct connection {
     bool owes;   /* a packet of the peer is not answered yet */
     bool dirty;  /* in gateway->dirty */
     int descriptor;
-    uint64_t received; /* number of the last packet from the peer */
-    uint64_t sent;     /* and to it */
+    uint64_t received;  /* number of the last packet from the peer */
+    uint64_t confirmed; /* and of the last one that cannot be lost any more: our header's `seen` */
+    uint64_t sent;      /* number of the last packet to it */
+    bool unsettled;     /* in gateway->unsettled: */
+    uint64_t mark;      /* once so many commands are applied, */
+    uint64_t mark_number; /* this packet is certain */
+    struct connection *unsettled_prev, *unsettled_next;
+    uint64_t resumes;  /* OPENING: the session whose link counts it as `resuming`; 0: none */
     struct link *link; /* OPEN */
     uint8_t secret[LIMIT_SECRET_BYTES];
     struct packet *open; /* being built; NULL: nothing to say */
@@ -88,8 +101,10 @@ struct connection {
 
 struct link {
     uint64_t session;
-    struct connection *connection; /* NULL: broken, grace time runs */
+    struct connection *connection; /* NULL: broken, its time runs */
     uint64_t ttl_ms, grace_ms;
+    uint64_t away_ms;   /* how long it may be without connection this time */
+    uint64_t resuming;  /* count: HELLOs with the journal that resume it */
     uint64_t heard_ms;  /* last packet */
     uint64_t gone_ms;   /* when the connection broke */
     struct timer timer; /* always armed; may fire early: heard_ms moves without it */
@@ -122,7 +137,11 @@ struct gateway {
     struct gateway_host host;
     uint64_t now_ms;
     uint64_t hash_seed;
-    bool draining;
+    bool draining, tight;
+    bool leads;
+    uint64_t settled;             /* commands applied since we lead */
+    struct connection *unsettled; /* packets of theirs are not certain, in the order of marks */
+    uint64_t answer_ms;           /* when to tell those that we are alive */
     uint64_t next_number;
     struct connection *by_peer, *by_number;
     struct connection **by_descriptor; /* lists */
@@ -162,6 +181,12 @@ struct incoming {
     bool body_waits;   /* there is one, and no nil has stood for it yet */
     const char *wrong; /* sentence for BYE when `in` failed; NULL: a general one */
 };
+
+/* Time never goes back, whatever the host says. */
+static inline void gateway_now(struct gateway *gateway, uint64_t now_ms)
+{
+    gateway->now_ms = now_ms > gateway->now_ms ? now_ms : gateway->now_ms;
+}
 
 /* ---- report.c ------------------------------------------------------------------------------- */
 /* A line about a peer's doing: at most a few a second in all, the rest is counted. */
@@ -205,11 +230,30 @@ void outbox_flush(struct gateway *gateway, struct connection *connection);
 void outbox_drop(struct gateway *gateway, struct connection *connection);
 void outbox_fini(struct gateway *gateway);
 
+/* ---- lead.c --------------------------------------------------------------------------------- */
+/* A packet is about to be read. */
+void settle_begin(struct gateway *gateway, struct connection *connection);
+/* A packet was read, and its commands submitted: it is confirmed when they are applied. */
+void settle_received(struct gateway *gateway, struct connection *connection);
+/* The connection waits for nothing any more. */
+void settle_forget(struct gateway *gateway, struct connection *connection);
+/* Touches who waits for the journal for long. */
+void settle_tick(struct gateway *gateway);
+uint64_t settle_deadline(const struct gateway *gateway);
+
 /* ---- link.c --------------------------------------------------------------------------------- */
 struct link *link_find(struct gateway *gateway, uint64_t session);
 struct link *link_new(struct gateway *gateway, uint64_t session, const struct session_info *info);
 /* The connection serves the session from now on; the one that did is dead. */
 void link_bind(struct gateway *gateway, struct link *link, struct connection *connection);
+/* It has no connection, and ends if nobody resumes it within that time. */
+void link_away(struct gateway *gateway, struct link *link, uint64_t away_ms);
+/* Its owner asks for it on another connection: the old one's packets count no more. */
+void link_replaced(struct gateway *gateway, struct link *link);
+/* A HELLO that resumes it is with the journal: meanwhile it does not end. */
+void link_resuming(struct link *link, struct connection *connection);
+/* That HELLO was answered, or its connection died. */
+void link_resuming_over(struct gateway *gateway, struct connection *connection);
 /* Its connection broke: grace. */
 void link_unbind(struct gateway *gateway, struct link *link);
 /* The core shall know that the session has no connection: it serves nobody who waits for it until

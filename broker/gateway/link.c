@@ -32,20 +32,50 @@ struct link *link_new(struct gateway *gateway, uint64_t session, const struct se
     link->session = session;
     link->ttl_ms = info->ttl_ms;
     link->grace_ms = info->grace_ms;
-    link->gone_ms = gateway->now_ms;
     link->timer.kind = TIMER_OF_LINK;
     HASH_ADD(hh, gateway->links, session, sizeof link->session, link);
-    timer_arm(&gateway->timers, &link->timer, gateway->now_ms + link->grace_ms);
+    link_away(gateway, link, link->grace_ms);
     return link;
+}
+
+void link_away(struct gateway *gateway, struct link *link, uint64_t away_ms)
+{
+    STEWARD_ASSERT(link->connection == NULL);
+    link->gone_ms = gateway->now_ms;
+    link->away_ms = away_ms;
+    timer_arm(&gateway->timers, &link->timer, gateway->now_ms + away_ms);
+}
+
+void link_replaced(struct gateway *gateway, struct link *link)
+{
+    struct connection *old = link->connection;
+    old->link = NULL; /* its death is none of the session's */
+    link->connection = NULL;
+    connection_kill(gateway, old);
+    link_away(gateway, link, link->grace_ms);
+}
+
+void link_resuming(struct link *link, struct connection *connection)
+{
+    link->resuming++;
+    connection->resumes = link->session;
+}
+
+void link_resuming_over(struct gateway *gateway, struct connection *connection)
+{
+    struct link *link = connection->resumes ? link_find(gateway, connection->resumes) : NULL;
+    connection->resumes = 0;
+    if (link && link->resuming > 0) {
+        link->resuming--;
+    }
 }
 
 void link_bind(struct gateway *gateway, struct link *link, struct connection *connection)
 {
-    struct connection *old = link->connection;
-    if (old) {
-        old->link = NULL; /* its death is no grace time: the session has a new connection */
-        connection_kill(gateway, old);
+    if (link->connection) {
+        link_replaced(gateway, link);
     }
+    link_resuming_over(gateway, connection);
     link->connection = connection;
     link->heard_ms = gateway->now_ms;
     connection->link = link;
@@ -60,8 +90,7 @@ void link_unbind(struct gateway *gateway, struct link *link)
     link_detach(gateway, link);
     link->connection->link = NULL;
     link->connection = NULL;
-    link->gone_ms = gateway->now_ms;
-    timer_arm(&gateway->timers, &link->timer, gateway->now_ms + link->grace_ms);
+    link_away(gateway, link, link->grace_ms);
 }
 
 void link_detach(struct gateway *gateway, struct link *link)
@@ -117,14 +146,15 @@ void link_timer(struct gateway *gateway, struct link *link)
         link_ended(gateway, link, "no such session");
         return;
     }
-    uint64_t due =
-        link->connection ? link->heard_ms + link->ttl_ms : link->gone_ms + link->grace_ms;
+    uint64_t due = link->connection ? link->heard_ms + link->ttl_ms : link->gone_ms + link->away_ms;
     if (link->ending) {
         if (link->submitted) { /* and still there: the journal must have lost it */
             link->submitted = false;
             DL_APPEND2(gateway->endings, link, ending_prev, ending_next);
         }
         due = gateway->now_ms + LIMIT_SESSION_TTL_MS;
+    } else if (due <= gateway->now_ms && link->resuming > 0) {
+        due = gateway->now_ms + RESUMING_MS; /* it came in time, the journal is slow */
     } else if (due <= gateway->now_ms) {
         link_end(gateway, link, link->connection ? "silence" : "the connection was lost");
         due = gateway->now_ms + LIMIT_SESSION_TTL_MS;

@@ -130,7 +130,7 @@ static void close_packet(struct connection *connection, struct packet *packet)
     uint8_t room[HEADER_ROOM];
     struct buf header = {.data = room, .capacity = sizeof room};
     write_receipts(packet);
-    wire_write_header(&header, ++connection->sent, connection->received);
+    wire_write_header(&header, ++connection->sent, connection->confirmed);
     STEWARD_ASSERT(header.data == room);
     packet->start = HEADER_ROOM - header.size;
     memcpy(packet->head.data + packet->start, room, header.size);

@@ -31,7 +31,13 @@ static const uint64_t CLOSED_AFTER_MS[] = {1, 10, 100};
 static void host_submit(void *context, const struct command *command)
 {
     struct manager *manager = context;
+    manager->submitted++;
     journal_submit(manager->journal, manager->now_ms, command);
+}
+
+static uint64_t host_submitted(void *context)
+{
+    return ((const struct manager *)context)->submitted;
 }
 
 static enum send_result host_send(void *context, struct slice peer, struct slice head,
@@ -93,6 +99,7 @@ static void applied(void *context, uint64_t now_ms, const struct effects *effect
             log_effect(manager->log, &effects->items[i]);
         }
     }
+    manager->applied++;
     gateway_effects(manager->gateway, now_ms, effects);
 }
 
@@ -109,6 +116,7 @@ static struct gateway *open_gateway(struct manager *manager, const struct option
     limits.server = "stewardd " STW_VERSION;
     struct gateway_host host = {.context = manager,
                                 .submit = host_submit,
+                                .submitted = options->memory ? NULL : host_submitted,
                                 .send = host_send,
                                 .random = host_random,
                                 .log = host_log,
@@ -123,6 +131,10 @@ static void turn_role(struct manager *manager)
     if (leads && !manager->leads) {
         clock_forward(&manager->clock, journal_time_ms(manager->journal));
         manager->now_ms = manager->clock.now_ms;
+        manager->submitted = manager->applied = 0; /* the journal's own first command is not ours */
+        gateway_lead(manager->gateway, manager->now_ms);
+    } else if (!leads && manager->leads) {
+        gateway_follow(manager->gateway, manager->now_ms);
     }
     manager->leads = leads;
 }
@@ -329,6 +341,8 @@ static void turn_journal(struct manager *manager)
 {
     journal_process(manager->journal, manager->now_ms);
     turn_role(manager);
+    STEWARD_ASSERT(!manager->leads || manager->applied <= manager->submitted);
+    gateway_settled(manager->gateway, manager->applied);
 }
 
 bool manager_turn(struct manager *manager)

@@ -36,11 +36,12 @@ struct manager {
     struct core *core;
     struct journal *journal;
     struct gateway *gateway;
-    struct manage manage; /* what operators have asked for */
-    uint64_t now_ms;      /* of this turn */
-    bool leads;           /* the journal takes commands, and the core may be read */
-    uint64_t unread_ms;   /* since when no packets are taken; 0: they are */
-    bool monitor_fired;   /* the monitor may have something to say */
+    struct manage manage;        /* what operators have asked for */
+    uint64_t now_ms;             /* of this turn */
+    uint64_t submitted, applied; /* commands, since it leads */
+    bool leads;                  /* the journal takes commands, and the core may be read */
+    uint64_t unread_ms;          /* since when no packets are taken; 0: they are */
+    bool monitor_fired;          /* the monitor may have something to say */
     struct closed closed[MANAGER_CLOSED];
     size_t closed_count;
 };

@@ -129,6 +129,7 @@ static void world_init(struct world *world)
     struct command command = {.kind = COMMAND_BOOTSTRAP};
     command.bootstrap = (struct cmd_bootstrap){.hash_key = 1, .incarnation = 1};
     world_submit(world, &command);
+    gateway_lead(world->gateway, world->now_ms);
 }
 
 static void world_fini(struct world *world)

@@ -60,6 +60,7 @@ static void single_open(struct net_world *world)
         journal_submit(manager->journal, manager->now_ms, &command);
     }
     manager->gateway = manager_gateway(manager, submit);
+    gateway_lead(manager->gateway, manager->now_ms);
 }
 
 static void single_close(struct net_world *world)

@@ -13,7 +13,28 @@
 static void rig_submit(void *context, const struct command *command)
 {
     struct rig *rig = context;
+    if (rig->late) {
+        rig->submitted++;
+        struct buf bytes = {0};
+        command_encode(&bytes, command);
+        buf_u64(&rig->waiting, rig->now_ms);
+        buf_u32(&rig->waiting, (uint32_t)bytes.size);
+        buf_add(&rig->waiting, bytes.data, bytes.size);
+        buf_fini(&bytes);
+        return;
+    }
     journal_submit(rig->journal, rig->now_ms, command);
+}
+
+static uint64_t rig_submitted(void *context)
+{
+    return ((const struct rig *)context)->submitted;
+}
+
+static struct slice rig_leader(void *context)
+{
+    const struct rig *rig = context;
+    return rig->leader ? slice_str(rig->leader) : slice_of(NULL, 0);
 }
 
 static void rig_applied(void *context, uint64_t now_ms, const struct effects *effects)
@@ -65,7 +86,7 @@ static void rig_manage(void *context, struct slice action, struct slice argument
     fields_text(rows, "argument", argument);
 }
 
-struct rig *rig_new(const struct gateway_options *options)
+static struct rig *make(const struct gateway_options *options, bool late)
 {
     struct gateway_options defaults;
     gateway_options_default(&defaults);
@@ -75,6 +96,8 @@ struct rig *rig_new(const struct gateway_options *options)
     rig->journal = journal_memory_new(rig->core, rig_applied, rig);
     struct gateway_host host = {.context = rig,
                                 .submit = rig_submit,
+                                .submitted = late ? rig_submitted : NULL,
+                                .leader_endpoint = rig_leader,
                                 .send = rig_send,
                                 .random = rig_random,
                                 .log = rig_log,
@@ -83,8 +106,19 @@ struct rig *rig_new(const struct gateway_options *options)
     struct command command = {.kind = COMMAND_BOOTSTRAP};
     command.bootstrap = (struct cmd_bootstrap){.hash_key = 7, .incarnation = 99};
     rig_submit(rig, &command);
+    gateway_lead(rig->gateway, rig->now_ms);
     rig->random = 0;
     return rig;
+}
+
+struct rig *rig_new(const struct gateway_options *options)
+{
+    return make(options, false);
+}
+
+struct rig *rig_new_late(void)
+{
+    return make(NULL, true);
 }
 
 void rig_free(struct rig *rig)
@@ -97,6 +131,7 @@ void rig_free(struct rig *rig)
     journal_destroy(&rig->journal);
     core_destroy(&rig->core);
     buf_fini(&rig->text);
+    buf_fini(&rig->waiting);
     free(rig);
 }
 
@@ -125,6 +160,28 @@ void rig_receive(struct rig *rig, const char *peer, const char *head, const char
 void rig_flush(struct rig *rig)
 {
     gateway_flush(rig->gateway, rig->now_ms);
+}
+
+void rig_apply(struct rig *rig, uint64_t count)
+{
+    struct reader reader;
+    struct command_arena arena = {0};
+    struct command command;
+    uint64_t last = rig->applied + count;
+    last = last < rig->submitted ? last : rig->submitted;
+    reader_init(&reader, buf_view(&rig->waiting));
+    for (uint64_t i = 0; i < last; i++) {
+        uint64_t now_ms = reader_u64(&reader);
+        uint32_t size = reader_u32(&reader);
+        ck_assert_int_eq(command_decode(reader_raw(&reader, size), &arena, &command), 0);
+        if (i == rig->applied) {
+            rig->applied++;
+            journal_submit(rig->journal, now_ms, &command);
+        }
+    }
+    gateway_settled(rig->gateway, rig->applied);
+    rig_flush(rig);
+    command_arena_fini(&arena);
 }
 
 void rig_wait(struct rig *rig, uint64_t ms)

@@ -26,14 +26,20 @@ struct rig {
     struct rig_sent sent[RIG_SENT_MAX];
     size_t sent_count;
     size_t log_lines;
-    char log[4096];  /* all lines, as far as they fit */
-    uint64_t random; /* secrets count up from here */
-    struct buf text; /* of rig_sent_text */
-    size_t managed;  /* MANAGE requests that the host had; each adds a row with this number */
+    char log[4096];     /* all lines, as far as they fit */
+    uint64_t random;    /* secrets count up from here */
+    struct buf text;    /* of rig_sent_text */
+    bool late;          /* commands wait for rig_apply, as behind a log that is being written */
+    struct buf waiting; /* they, and those that were applied */
+    uint64_t submitted, applied; /* count: while late */
+    const char *leader;          /* endpoint that a follower tells; NULL: unknown */
+    size_t managed; /* MANAGE requests that the host had; each adds a row with this number */
 };
 
 /* options NULL: the defaults. */
 struct rig *rig_new(const struct gateway_options *options);
+/* For tests that set `late`. */
+struct rig *rig_new_late(void);
 void rig_free(struct rig *rig);
 
 /* One packet from a peer, then a flush. Two frames when body is not NULL. */
@@ -46,6 +52,9 @@ void rig_wait(struct rig *rig, uint64_t ms);
 /* Everything sent to the peer since the last call, packets separated by " | "; "" for nothing.
  * A large body is shown as " + 'body'". Good until the next call. */
 const char *rig_take(struct rig *rig, const char *peer);
+
+/* The first `count` commands that wait are applied, and a flush. */
+void rig_apply(struct rig *rig, uint64_t count);
 
 /* HELLO of a new session, and the answer is taken. Its id: 1 for the first, and so on. */
 void rig_hello(struct rig *rig, const char *peer);

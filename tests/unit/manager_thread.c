@@ -93,6 +93,7 @@ static void make_core(struct manager_thread *manager)
     command.bootstrap =
         (struct cmd_bootstrap){.hash_key = 7, .incarnation = ++manager->incarnation};
     host_submit(manager, &command);
+    gateway_lead(manager->gateway, now_ms(manager));
 }
 
 static void drop_core(struct manager_thread *manager)
