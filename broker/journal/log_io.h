@@ -46,6 +46,8 @@ struct log_io {
     /* A handle that holds the lock until it is closed; -EWOULDBLOCK when another has it. */
     int (*lock)(void *context, const char *path);
     uint64_t (*random)(void *context);
+    /* Without threads: what was begun is not done yet, ask again later. NULL: it always is. */
+    bool (*busy)(void *context);
     void (*pause)(void *context, unsigned microseconds);
 };
 

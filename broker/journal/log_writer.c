@@ -93,6 +93,10 @@ struct log_job *log_worker_collect(struct log_worker *worker, bool wait)
         return NULL;
     }
     if (worker->actor == NULL) {
+        const struct log_io *io = job->dir->io;
+        if (!wait && io->busy && io->busy(io->context)) {
+            return NULL;
+        }
         log_job_run(job);
     } else {
         zsock_t *socket = zactor_sock(worker->actor);

@@ -38,7 +38,9 @@ struct journal_raft_options {
     const struct log_io *io; /* NULL: real files */
     uint64_t segment_bytes;  /* 0: by body_max */
     bool no_threads;         /* no threads, descriptors or processes: process does it all */
-    uint8_t format;          /* newest version that this node writes; 0: what this build knows */
+    /* An entry is about to be applied, anybody's; borrowed until return. NULL: not wanted. */
+    void (*entry)(void *context, const struct log_item *item);
+    uint8_t format; /* newest version that this node writes; 0: what this build knows */
 };
 
 /*

@@ -45,6 +45,12 @@ static bool host_read(void *context, uint64_t index, struct log_item *out)
     return log_read(raft->log, index, out);
 }
 
+static void host_entry(void *context, const struct log_item *item)
+{
+    struct raft_journal *raft = context;
+    raft->entry(raft->context, item);
+}
+
 static void host_applied(void *context, uint64_t now_ms, const struct effects *effects)
 {
     struct raft_journal *raft = context;
@@ -179,6 +185,7 @@ static struct raft_journal *allocate(const struct journal_raft_options *options)
     raft->node = options->node ? options->node : 1;
     raft->now_ms = options->now_ms;
     raft->applied = options->applied;
+    raft->entry = options->entry;
     raft->send = options->send;
     raft->context = options->context;
     raft->steps = options->no_threads;
@@ -197,6 +204,7 @@ static struct raft_journal *allocate(const struct journal_raft_options *options)
                                                .append = host_append,
                                                .read = host_read,
                                                .applied = host_applied,
+                                               .entry = options->entry ? host_entry : NULL,
                                                .send = options->send ? host_send : NULL,
                                                .install = options->send ? raft_install : NULL}};
     raft->replica = replica_new(&replica);

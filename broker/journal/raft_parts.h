@@ -22,6 +22,7 @@ struct raft_journal {
     uint64_t now_ms;
 
     journal_applied *applied;
+    void (*entry)(void *context, const struct log_item *item);
     void (*send)(void *context, uint64_t node, struct slice bytes);
     void *context;
 

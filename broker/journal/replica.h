@@ -31,6 +31,8 @@ struct replica_host {
     bool (*read)(void *context, uint64_t index, struct log_item *out);
     /* Effects of an own command, committed and applied. */
     journal_applied *applied;
+    /* An entry is about to be applied, own or not; borrowed until return. NULL: not wanted. */
+    void (*entry)(void *context, const struct log_item *item);
     /* Bytes to another node, borrowed until return; may be lost. NULL: there are no others. */
     void (*send)(void *context, uint64_t node, struct slice bytes);
     /* Wanted: this snapshot, from the leader; then replica_installed, or replica_install_failed.

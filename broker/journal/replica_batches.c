@@ -200,8 +200,21 @@ static size_t apply_commands(struct replica *replica, struct slice payload, bool
     return count;
 }
 
+static void show(struct replica *replica, const struct log_item *item)
+{
+    if (replica->options.host.entry) {
+        replica->options.host.entry(replica->options.host.context, item);
+    }
+}
+
 static size_t apply_own(struct replica *replica)
 {
+    struct log_item item = {.type = LOG_ENTRY,
+                            .tag = ENTRY_COMMAND,
+                            .term = replica->term,
+                            .index = replica->oldest->index,
+                            .payload = buf_view(&replica->oldest->payload)};
+    show(replica, &item);
     size_t count = apply_commands(replica, buf_view(&replica->oldest->payload), true);
     batch_remove(replica);
     replica->ready = true;
@@ -215,10 +228,14 @@ static size_t apply_read(struct replica *replica, uint64_t index, uint64_t now_m
     struct log_item item;
     if (!host->read(host->context, index, &item)) {
         replica_fail(replica, "the log cannot be read back");
-    } else if (item.tag == ENTRY_COMMAND) {
+        return 1;
+    }
+    show(replica, &item);
+    if (item.tag == ENTRY_COMMAND) {
         return apply_commands(replica, item.payload, false);
-    } else if (item.tag == ENTRY_BARRIER && replica->leader && item.term == replica->term &&
-               replica->greeted != replica->term) {
+    }
+    if (item.tag == ENTRY_BARRIER && replica->leader && item.term == replica->term &&
+        replica->greeted != replica->term) {
         lead(replica, now_ms);
     }
     return 1;
