@@ -78,6 +78,7 @@ static void raft_process(void *self, uint64_t now_ms)
         return;
     }
     raft_snapshots_process(raft, now_ms);
+    raft_install_check(raft, now_ms);
     replica_durable(raft->replica, now_ms, log_durable(raft->log));
     raft_flush(raft, now_ms); /* the disk has work while we apply */
     replica_apply(raft->replica, now_ms);

@@ -58,6 +58,7 @@ void raft_snapshots_reserve(struct raft_journal *raft);
 void raft_room(struct raft_journal *raft);
 /* The leader has one for us; what another node says of snapshots. */
 void raft_install(void *self, uint64_t leader, const struct consensus_snapshot *snapshot);
+void raft_install_check(struct raft_journal *raft, uint64_t now_ms);
 const char *raft_transfer(struct raft_journal *raft, uint64_t now_ms, uint64_t from,
                           struct slice bytes);
 

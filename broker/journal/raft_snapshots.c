@@ -130,6 +130,18 @@ void raft_install(void *self, uint64_t leader, const struct consensus_snapshot *
     transfer_begin(raft->transfer, raft->now_ms, leader, snapshot->index);
 }
 
+/*
+ * Who installs does not vote (the library sees to that), so the others could lack one vote for ever:
+ * without a leader the old log counts again. What has come stays, for the next offer.
+ */
+void raft_install_check(struct raft_journal *raft, uint64_t now_ms)
+{
+    if (replica_installing(raft->replica) && replica_leader(raft->replica) == 0) {
+        transfer_stop(raft->transfer);
+        replica_install_failed(raft->replica, now_ms);
+    }
+}
+
 static bool is_wanted(const struct raft_journal *raft, const struct snapshot_mark *mark)
 {
     const struct consensus_snapshot *at = &mark->at, *wanted = &raft->wanted;
