@@ -180,8 +180,9 @@ void cluster_attach(struct cluster *cluster, struct journal *journal)
 
 void cluster_listening(struct cluster *cluster, const char *endpoint)
 {
-    if (!cluster->advertised && endpoint_is_specific(endpoint) &&
-        strlen(endpoint) <= LIMIT_LINK_ADDRESS_BYTES) {
+    bool reaches = endpoint_is_specific(endpoint) && strlen(endpoint) <= LIMIT_LINK_ADDRESS_BYTES;
+    reaches = reaches && (peers_local(&cluster->peers) || strncmp(endpoint, "ipc://", 6) != 0);
+    if (!cluster->advertised && reaches) {
         links_advertise(cluster->links, endpoint);
         cluster->advertised = true;
     }
@@ -241,9 +242,18 @@ bool cluster_hand_over(struct cluster *cluster, uint64_t now_ms)
            journal_raft_change(cluster->journal, now_ms, RAFT_CHANGE_TRANSFER, 0) == CONSENSUS_OK;
 }
 
-const struct links *cluster_links(const struct cluster *cluster)
+void cluster_where(void *context, uint64_t node, struct slice *address, struct slice *endpoint)
 {
-    return cluster->links;
+    const struct cluster *cluster = context;
+    struct link_view view;
+    bool self = node == cluster->node;
+    *address = self ? slice_str(links_address(cluster->links)) : slice_of(NULL, 0);
+    *endpoint = links_endpoint(cluster->links, node);
+    for (size_t i = 0; !self && links_look(cluster->links, i, &view); i++) {
+        if (view.node == node) {
+            *address = slice_str(view.address);
+        }
+    }
 }
 
 /* ---- the log -------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include "broker/shell/signals.h"
 #include "broker/shell/system.h"
 #include "common/base/alloc.h"
+#include "common/base/limits.h"
 #include "common/base/steward_errors.h"
 
 #include <czmq.h>
@@ -43,10 +44,12 @@ struct loop {
     struct manager manager;
     struct log *log;
     const struct options *options;
-    size_t listening;     /* this many of options->listen are bound */
-    int signals;          /* descriptor */
-    int timer;            /* zloop's id; -1: none */
-    uint64_t timer_at_ms; /* when it fires */
+    size_t listening;          /* this many of options->listen are bound */
+    int signals;               /* descriptor */
+    int timer;                 /* zloop's id; -1: none */
+    uint64_t timer_at_ms;      /* when it fires */
+    int leaving;               /* the signal that asked us to; 0: none */
+    uint64_t hand_over_end_ms; /* 0: leadership is not being given away */
     bool draining;
     uint64_t drain_end_ms;
     bool left;   /* the loop ends: somebody said so, not czmq */
@@ -76,12 +79,37 @@ static int leave(struct loop *loop)
     return -1;
 }
 
+static void drain(struct loop *loop)
+{
+    struct log_line line;
+    log_begin(&line, loop->log, LEVEL_INFO, "shell", "drain");
+    log_text(&line, "signal", loop->leaving == SIGTERM ? "SIGTERM" : "SIGINT");
+    log_number(&line, "connections", manager_connections(&loop->manager));
+    log_number(&line, "drain_seconds", loop->options->drain_seconds);
+    log_end(&line);
+    gateway_drain(loop->manager.gateway);
+    loop->hand_over_end_ms = 0;
+    loop->draining = true;
+    loop->drain_end_ms = loop->manager.now_ms + loop->options->drain_seconds * 1000;
+}
+
+/* Leadership is given away: by now, or not in time. */
+static bool handed_over(const struct loop *loop)
+{
+    const struct manager *manager = &loop->manager;
+    bool other = !manager->leads && journal_leader(manager->journal) != 0;
+    return loop->hand_over_end_ms != 0 && (other || manager->now_ms >= loop->hand_over_end_ms);
+}
+
 static int turn(struct loop *loop)
 {
     bool more = manager_turn(&loop->manager);
     if (manager_failure(&loop->manager)) {
         loop->failed = true;
         return leave(loop);
+    }
+    if (handed_over(loop)) {
+        drain(loop);
     }
     if (loop->draining &&
         (manager_idle(&loop->manager) || loop->manager.now_ms >= loop->drain_end_ms)) {
@@ -130,17 +158,17 @@ static int on_pulse(zloop_t *zloop, int timer, void *context)
 
 /* ---- signals -------------------------------------------------------------------------------- */
 
-static void drain(struct loop *loop, int signal_number)
+/* A leader of a cluster finds another one first: that costs clients less than its absence. */
+static void begin_leaving(struct loop *loop, int signal_number)
 {
-    struct log_line line;
-    log_begin(&line, loop->log, LEVEL_INFO, "shell", "drain");
-    log_text(&line, "signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
-    log_number(&line, "connections", manager_connections(&loop->manager));
-    log_number(&line, "drain_seconds", loop->options->drain_seconds);
-    log_end(&line);
-    gateway_drain(loop->manager.gateway);
-    loop->draining = true;
-    loop->drain_end_ms = loop->manager.now_ms + loop->options->drain_seconds * 1000;
+    struct manager *manager = &loop->manager;
+    loop->leaving = signal_number;
+    if (manager->cluster && cluster_hand_over(manager->cluster, manager->now_ms)) {
+        loop->hand_over_end_ms = manager->now_ms + LIMIT_TRANSFER_MS;
+        log_event(loop->log, LEVEL_INFO, "handing_over", NULL, NULL);
+    } else {
+        drain(loop);
+    }
 }
 
 static int on_signal(zloop_t *zloop, zmq_pollitem_t *item, void *context)
@@ -152,11 +180,11 @@ static int on_signal(zloop_t *zloop, zmq_pollitem_t *item, void *context)
     while ((number = signals_next(loop->signals)) != 0) {
         if (number == SIGHUP) {
             log_event(loop->log, LEVEL_INFO, "signal_ignored", "signal", "SIGHUP");
-        } else if (loop->draining) {
+        } else if (loop->leaving != 0) {
             log_event(loop->log, LEVEL_WARN, "drain_cut_short", NULL, NULL);
             return leave(loop);
         } else {
-            drain(loop, number);
+            begin_leaving(loop, number);
         }
     }
     return turn(loop);
@@ -178,6 +206,21 @@ static bool listen_all(struct loop *loop)
         }
         loop->listening++;
         log_event(loop->log, LEVEL_INFO, "listening", "endpoint", actual);
+        if (loop->manager.cluster) {
+            cluster_listening(loop->manager.cluster, actual);
+        }
+    }
+    return true;
+}
+
+/* Who leads has to be found by the clients of all. */
+static bool can_be_found(struct loop *loop)
+{
+    struct cluster *cluster = loop->manager.cluster;
+    if (cluster && cluster_advertised(cluster)[0] == '\0') {
+        fprintf(stderr, "stewardd: advertise: say where clients of other nodes reach this one: "
+                        "--advertise tcp://HOST:PORT\n");
+        return false;
     }
     return true;
 }
@@ -191,6 +234,32 @@ static void unlink_all(const struct loop *loop)
             unlink(path);
         }
     }
+}
+
+static int on_nodes(zloop_t *zloop, zmq_pollitem_t *item, void *context)
+{
+    (void)zloop;
+    (void)item;
+    struct loop *loop = context;
+    cluster_attend(loop->manager.cluster);
+    return turn(loop);
+}
+
+static bool watch_nodes(struct loop *loop)
+{
+    int descriptors[LINKS_DESCRIPTORS];
+    if (loop->manager.cluster == NULL) {
+        return true;
+    }
+    cluster_descriptors(loop->manager.cluster, descriptors);
+    for (size_t i = 0; i < LINKS_DESCRIPTORS; i++) {
+        zmq_pollitem_t item = {.fd = descriptors[i], .events = ZMQ_POLLIN};
+        zloop_fn *handler = i == 0 ? on_socket : on_nodes;
+        if (descriptors[i] >= 0 && zloop_poller(loop->zloop, &item, handler, loop) != 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool watch_journal(struct loop *loop)
@@ -220,7 +289,8 @@ static bool watch(struct loop *loop)
     return zloop_poller(loop->zloop, &router, on_socket, loop) == 0 &&
            zloop_poller(loop->zloop, &monitor, on_monitor, loop) == 0 &&
            zloop_poller(loop->zloop, &signals, on_signal, loop) == 0 &&
-           zloop_timer(loop->zloop, LOOP_PULSE_MS, 0, on_pulse, loop) >= 0 && watch_journal(loop);
+           zloop_timer(loop->zloop, LOOP_PULSE_MS, 0, on_pulse, loop) >= 0 && watch_journal(loop) &&
+           watch_nodes(loop);
 }
 
 static void log_start(struct loop *loop)
@@ -280,15 +350,20 @@ static int serve(struct loop *loop)
     return 0;
 }
 
-/* What was kept comes back first: until then nobody could be answered. Returns the exit code. */
+/*
+ * What was kept comes back first: until then nobody could be answered. Not so in a cluster: what is
+ * committed only a leader knows, and until there is one, clients are told just that. Returns the
+ * exit code.
+ */
 static int recover_and_serve(struct loop *loop)
 {
-    switch (recovery_run(&loop->manager, loop->signals)) {
+    bool alone = loop->manager.cluster == NULL;
+    switch (alone ? recovery_run(&loop->manager, loop->signals) : RECOVERY_DONE) {
     case RECOVERY_FAILED: return end_failed(loop);
     case RECOVERY_STOPPED: log_event(loop->log, LEVEL_INFO, "stopped", NULL, NULL); return 0;
     case RECOVERY_DONE: break;
     }
-    if (!watch(loop) || !listen_all(loop)) {
+    if (!watch(loop) || !listen_all(loop) || !can_be_found(loop)) {
         return 1;
     }
     log_start(loop);

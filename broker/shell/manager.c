@@ -3,10 +3,12 @@
  *
  *     time        a gap means that we were stopped ourselves: say so before anything is read
  *     closes      peers whose connection is gone
+ *     nodes       what other nodes of the cluster say: to the journal
  *     packets     up to a bound: gateway -> journal
  *     journal     what became durable: core -> effects -> gateway's outboxes (memory: at once)
  *     ticks       deadlines of core, journal and gateway, a slice of long work
- *     flush       the journal writes, then each connection gets one packet with all its answers
+ *     flush       the journal writes, then each node gets one message with all that is for it, and
+ *                 each connection one packet with all its answers
  *
  * While the journal has more to do than LIMIT_BACKLOG_BYTES, no packets are taken: the clients'
  * pipes fill, and they wait. Their silence does not count meanwhile.
@@ -47,6 +49,18 @@ static enum send_result host_send(void *context, struct slice peer, struct slice
     return socket_send(&manager->socket, peer, head, body);
 }
 
+static void host_node(void *context, uint64_t node, struct slice bytes)
+{
+    struct manager *manager = context;
+    cluster_send(manager->cluster, node, bytes);
+}
+
+static struct slice host_leader(void *context)
+{
+    const struct manager *manager = context;
+    return manager->cluster ? cluster_leader_endpoint(manager->cluster) : slice_of(NULL, 0);
+}
+
 static void host_random(void *context, void *out, size_t size)
 {
     (void)context;
@@ -68,7 +82,10 @@ static void host_log(void *context, char level, const char *event, const char *d
 
 static struct manage_view view_of(const struct manager *manager)
 {
-    return (struct manage_view){.journal = manager->journal, .now_ms = manager->now_ms};
+    return (struct manage_view){.journal = manager->journal,
+                                .now_ms = manager->now_ms,
+                                .where = manager->cluster ? cluster_where : NULL,
+                                .context = manager->cluster};
 }
 
 static void host_manage(void *context, struct slice action, struct slice argument, struct buf *rows)
@@ -118,6 +135,7 @@ static struct gateway *open_gateway(struct manager *manager, const struct option
                                 .submit = host_submit,
                                 .submitted = options->memory ? NULL : host_submitted,
                                 .send = host_send,
+                                .leader_endpoint = host_leader,
                                 .random = host_random,
                                 .log = host_log,
                                 .manage = host_manage};
@@ -166,8 +184,27 @@ static bool open_data(struct manager *manager, const struct options *options,
                                         .now_ms = manager->now_ms,
                                         .applied = applied,
                                         .context = manager};
+    if (manager->cluster) {
+        raft.send = host_node;
+        cluster_journal(manager->cluster, &raft);
+    }
     manager->journal = journal_raft_open(&raft, error);
+    if (manager->journal && manager->cluster) {
+        cluster_attach(manager->cluster, manager->journal);
+    }
     return manager->journal != NULL;
+}
+
+static bool open_cluster(struct manager *manager, const struct options *options,
+                         struct log_error *error)
+{
+    struct links_error links = {""};
+    if (options->cluster == NULL) {
+        return true;
+    }
+    manager->cluster = cluster_open(options, manager->log, &links);
+    snprintf(error->text, sizeof error->text, "%s", links.text);
+    return manager->cluster != NULL;
 }
 
 bool manager_init(struct manager *manager, const struct options *options, struct log *log,
@@ -182,7 +219,7 @@ bool manager_init(struct manager *manager, const struct options *options, struct
     manager->gateway = open_gateway(manager, options);
     if (options->memory) {
         open_memory(manager);
-    } else if (!open_data(manager, options, error)) {
+    } else if (!open_cluster(manager, options, error) || !open_data(manager, options, error)) {
         return false;
     }
     turn_role(manager);
@@ -193,6 +230,7 @@ void manager_fini(struct manager *manager)
 {
     gateway_destroy(&manager->gateway);
     journal_destroy(&manager->journal);
+    cluster_close(&manager->cluster);
     core_destroy(&manager->core);
 }
 
@@ -265,6 +303,15 @@ static void turn_closed(struct manager *manager)
     }
 }
 
+/* Leadership may go with any message; what is asked after that is no leader's business. */
+static void turn_nodes(struct manager *manager)
+{
+    if (manager->cluster) {
+        cluster_receive(manager->cluster, manager->now_ms);
+        turn_role(manager);
+    }
+}
+
 static bool crowded(const struct manager *manager)
 {
     return journal_backlog(manager->journal) > LIMIT_BACKLOG_BYTES;
@@ -332,6 +379,7 @@ static void turn_ticks(struct manager *manager)
     }
     if (journal_deadline(manager->journal) <= manager->now_ms) {
         journal_tick(manager->journal, manager->now_ms);
+        turn_role(manager);
     }
     struct manage_view view = view_of(manager);
     manage_tick(&manager->manage, &view);
@@ -345,19 +393,30 @@ static void turn_journal(struct manager *manager)
     gateway_settled(manager->gateway, manager->applied);
 }
 
+static void turn_flush(struct manager *manager)
+{
+    journal_flush(manager->journal, manager->now_ms);
+    if (manager->cluster) {
+        turn_role(manager);
+        cluster_flush(manager->cluster, manager->now_ms);
+    }
+    gateway_flush(manager->gateway, manager->now_ms);
+}
+
 bool manager_turn(struct manager *manager)
 {
     turn_time(manager);
     turn_events(manager);
     turn_closed(manager);
+    turn_nodes(manager);
     turn_packets(manager);
     turn_journal(manager);
     turn_ticks(manager);
-    journal_flush(manager->journal, manager->now_ms);
-    gateway_flush(manager->gateway, manager->now_ms);
+    turn_flush(manager);
     /* Asked in any case: it lets the socket's descriptor wait for the next edge. */
     bool readable = socket_readable(&manager->socket);
-    return manager->monitor_fired || (readable && !crowded(manager));
+    bool nodes = manager->cluster && cluster_waiting(manager->cluster);
+    return manager->monitor_fired || nodes || (readable && !crowded(manager));
 }
 
 void manager_recover(struct manager *manager)
@@ -379,6 +438,7 @@ uint64_t manager_deadline(const struct manager *manager)
 {
     uint64_t due_ms = earlier(core_due_ms(manager), gateway_due_ms(manager));
     due_ms = earlier(due_ms, journal_deadline(manager->journal));
+    due_ms = manager->cluster ? earlier(due_ms, cluster_deadline(manager->cluster)) : due_ms;
     for (size_t i = 0; i < manager->closed_count; i++) {
         due_ms = earlier(due_ms, manager->closed[i].due_ms);
     }

@@ -8,6 +8,7 @@
 #include "broker/gateway/gateway.h"
 #include "broker/journal/raft.h"
 #include "broker/shell/clock.h"
+#include "broker/shell/cluster.h"
 #include "broker/shell/log.h"
 #include "broker/shell/manage.h"
 #include "broker/shell/options.h"
@@ -36,6 +37,7 @@ struct manager {
     struct core *core;
     struct journal *journal;
     struct gateway *gateway;
+    struct cluster *cluster;     /* NULL: this node is alone */
     struct manage manage;        /* what operators have asked for */
     uint64_t now_ms;             /* of this turn */
     uint64_t submitted, applied; /* commands, since it leads */
@@ -47,8 +49,9 @@ struct manager {
 };
 
 /*
- * Makes the parts around manager->socket, which has to be open. log is borrowed. Opens the data
- * directory unless options->memory; blocks while it is read. false: `error` says why in sentences.
+ * Makes the parts around manager->socket, which has to be open. log is borrowed. Links to other
+ * nodes if options->cluster. Opens the data directory unless options->memory; blocks while it is
+ * read. false: `error` says why in sentences.
  */
 bool manager_init(struct manager *manager, const struct options *options, struct log *log,
                   struct log_error *error);

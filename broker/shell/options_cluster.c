@@ -63,6 +63,27 @@ static bool check_addresses(const struct options *options, const struct peers *p
            fail(error, "advertise: more than %d bytes", LIMIT_LINK_ADDRESS_BYTES);
 }
 
+/* Is there an endpoint that clients of other nodes can be told? */
+static bool check_found(const struct options *options, const struct peers *peers,
+                        struct options_error *error)
+{
+    for (size_t i = 0; i < options->listen.count && options->advertise == NULL; i++) {
+        char endpoint[OPTIONS_TEXT_BYTES + 1];
+        size_t size = strlen(options->listen.items[i]);
+        memcpy(endpoint, options->listen.items[i], size + 1);
+        bool ipc = strncmp(endpoint, "ipc://", 6) == 0;
+        if (!ipc && endpoint[size - 1] == '*') {
+            endpoint[size - 1] = '1'; /* it will be known when it is bound */
+        }
+        if (endpoint_is_specific(endpoint) && (!ipc || peers_local(peers))) {
+            return true;
+        }
+    }
+    return options->advertise ||
+           fail(error, "advertise: say where clients that know other nodes reach this one: "
+                       "--advertise tcp://HOST:PORT");
+}
+
 bool options_check_cluster(const struct options *options, struct options_error *error)
 {
     struct peers peers;
@@ -86,5 +107,5 @@ bool options_check_cluster(const struct options *options, struct options_error *
     if (options->bootstrap && peers.count > FOUNDERS_MAX) {
         return fail(error, "bootstrap: at most %d nodes found a cluster", FOUNDERS_MAX);
     }
-    return check_addresses(options, &peers, error);
+    return check_addresses(options, &peers, error) && check_found(options, &peers, error);
 }

@@ -101,6 +101,20 @@ START_TEST(nothing_beyond_the_loopback_without_a_key)
 }
 END_TEST
 
+START_TEST(clients_of_other_nodes_have_to_find_this_one)
+{
+    struct value insecure = SET(INSECURE, "1");
+    struct value any = SET(LISTEN, "tcp://0.0.0.0:5757");
+    struct value path = SET(LISTEN, "ipc:///tmp/x");
+    refused(VERDICT(NODE("1"), CLUSTER(LOCAL), insecure, any), "--advertise");
+    ck_assert_ptr_null(
+        VERDICT(NODE("1"), CLUSTER(LOCAL), insecure, any, SET(ADVERTISE, "tcp://127.0.0.1:5757")));
+    ck_assert_ptr_null(VERDICT(NODE("1"), CLUSTER(LOCAL), path));
+    refused(VERDICT(NODE("1"), CLUSTER(FAR), SET(CLUSTER_KEY, "k"), path), "--advertise");
+    ck_assert_ptr_null(VERDICT(NODE("1"), CLUSTER(LOCAL), SET(LISTEN, "tcp://127.0.0.1:*")));
+}
+END_TEST
+
 START_TEST(what_means_all_addresses_is_told_to_nobody)
 {
     ck_assert(endpoint_is_specific("tcp://127.0.0.1:5757"));
@@ -122,6 +136,7 @@ int main(void)
     tcase_add_test(tcase, one_needs_the_other);
     tcase_add_test(tcase, values_have_their_form);
     tcase_add_test(tcase, nothing_beyond_the_loopback_without_a_key);
+    tcase_add_test(tcase, clients_of_other_nodes_have_to_find_this_one);
     tcase_add_test(tcase, what_means_all_addresses_is_told_to_nobody);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
