@@ -17,9 +17,10 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import lab as labs
+import runs_disk
 import runs_single
 
-RUNS = {**runs_single.RUNS}
+RUNS = {**runs_single.RUNS, **runs_disk.RUNS}
 TABLE = ("puts_confirmed", "puts_unknown", "acks_confirmed", "redeliveries", "locks")
 
 

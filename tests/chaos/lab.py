@@ -147,6 +147,8 @@ class Load:
     def run(self, role, name, rate=None, seconds=DRAIN_SECONDS):
         """Starts one worker."""
         path = os.path.join(self.lab.directory, f"history.{name}.jsonl")
+        with open(path, "ab"):
+            pass        # so that it is there before the worker is
         argv = [*self.prefix, binary("tests/chaos_worker"), role, name, path, self.endpoints,
                 str(self.lab.random.randrange(1, 1 << 31)), str(rate or self.rate), str(seconds)]
         with open(os.path.join(self.lab.directory, f"worker.{name}.log"), "ab") as log:
@@ -238,11 +240,12 @@ class Lab:
         """(seconds of the histories' clock): now."""
         return time.clock_gettime(time.CLOCK_MONOTONIC)
 
-    def judge(self, **options):
+    def judge(self, quiet=False, **options):
         """Reads all histories and checks them; faults go into the result, and fail the run."""
         history = History(self.histories)
         faults = checker.check(history, checker.Options(**options))
-        checker.print_faults(faults)
+        if not quiet:
+            checker.print_faults(faults)
         self.result.update(checker.numbers(history))
         self.result["faults"] = {rule: len(found) for rule, found in faults.items()}
         if faults:

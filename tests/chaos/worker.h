@@ -24,6 +24,8 @@ struct worker {
     uint64_t rate;    /* of puts, in a second */
     uint64_t seconds; /* a drain gives up after this long */
     uint64_t keys;    /* keys made so far */
+    bool large;       /* only bodies that fill a disk soon */
+    int64_t put_ms;   /* how long a put waits */
 };
 
 /* Set by SIGTERM. */
@@ -62,6 +64,7 @@ void worker_delivered(struct worker *worker, uint64_t get, const stw_message *me
 
 /* The roles. Each returns the process' exit code. */
 int role_put(struct worker *worker);
+int role_put_large(struct worker *worker);
 int role_put_ordered(struct worker *worker);
 int role_get(struct worker *worker);
 int role_get_ordered(struct worker *worker);

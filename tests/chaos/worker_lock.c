@@ -8,9 +8,12 @@
 #define LOCKS   3
 #define PERMITS 2
 
-/* milliseconds: how long an acquire waits; a lease, where one is asked for */
-#define ACQUIRE_MS 2000
-#define LEASE_MS   1500
+/* milliseconds: how long an acquire waits; a lease, where one is asked for; one that is left to run
+ * out: each start of a manager gives it its full time again, so it must be shorter than their
+ * distance, or nobody gets the lock for as long as managers are killed */
+#define ACQUIRE_MS     2000
+#define LEASE_MS       1500
+#define LEASE_SHORT_MS 150
 
 /* milliseconds: leases of the queues: short, so that some run out during a run */
 #define QUEUE_LEASE_MS 2000
@@ -25,14 +28,15 @@ static void lock_event(struct worker *worker, const char *op, uint64_t id, const
     history_write(&worker->history, &event);
 }
 
-/* The lock, or NULL; its outcome is written with the token. */
-static stw_lock *lock_take(struct worker *worker, const char *name, const char *op, bool leased)
+/* The lock, or NULL; its outcome is written with the token. lease_ms 0: none. */
+static stw_lock *lock_take(struct worker *worker, const char *name, const char *op,
+                           uint64_t lease_ms)
 {
     stw_lock *lock = NULL;
     stw_lock_options options;
     stw_lock_options_init(&options);
     options.timeout_ms = ACQUIRE_MS;
-    options.lease_ms = leased ? LEASE_MS : 0;
+    options.lease_ms = lease_ms;
     options.permits = PERMITS;
     uint64_t id = history_id(&worker->history);
     struct event event = {.event = "invoke", .op = op, .id = id, .queue = name};
@@ -68,19 +72,19 @@ int role_lock(struct worker *worker)
 {
     while (!worker_stopping) {
         uint64_t choice = worker_random(worker, LOCKS + 1);
-        bool leased = worker_random(worker, 3) == 0;
+        bool left = worker_random(worker, 200) == 0, leased = worker_random(worker, 3) == 0;
         const char *op = choice == LOCKS ? "permit" : "acquire";
-        stw_lock *lock =
-            lock_take(worker, choice == LOCKS ? SEMAPHORE : LOCK_NAMES[choice], op, leased);
+        const char *name = choice == LOCKS ? SEMAPHORE : LOCK_NAMES[choice];
+        stw_lock *lock = lock_take(worker, name, op, left ? LEASE_SHORT_MS : leased ? LEASE_MS : 0);
         if (lock == NULL) {
             worker_sleep_us(1000);
             continue;
         }
         worker_sleep_us(worker_random(worker, 8000));
-        if (leased && worker_random(worker, 4) == 0) {
+        if (leased && !left && worker_random(worker, 4) == 0) {
             lock_renew(worker, lock);
         }
-        if (leased && worker_random(worker, 100) == 0) {
+        if (left) {
             stw_lock_free(&lock); /* the lease runs out */
         } else {
             lock_give(worker, &lock);
@@ -120,7 +124,7 @@ int role_sleeper(struct worker *worker)
     stw_message *held, *awaited;
     char queue[64];
     snprintf(queue, sizeof queue, "sleep.%.32s", worker->history.worker);
-    stw_lock *lock = lock_take(worker, queue, "acquire", false);
+    stw_lock *lock = lock_take(worker, queue, "acquire", 0);
     if (lock == NULL || stw_put(worker->client, queue, "held", 4, -1) != STW_OK ||
         stw_get(worker->client, queue, 5000, &held) != STW_OK) {
         return 1;

@@ -2,7 +2,7 @@
  * chaos_worker ROLE NAME HISTORY ENDPOINTS SEED [RATE [SECONDS]]
  *
  * Drives one client of the real library and writes what it asks and what it is told to HISTORY.
- * ROLE: put, put-ordered, get, get-ordered, stream, lock, declare, drain, sleeper.
+ * ROLE: put, put-large, put-ordered, get, get-ordered, stream, lock, declare, drain, sleeper.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +16,9 @@
 /* milliseconds: how long a worker waits for a manager at its start */
 #define OPEN_MS 30000
 
+/* milliseconds: a put that got no answer for so long is unknown */
+#define PUT_MS 120000
+
 volatile sig_atomic_t worker_stopping;
 
 const char *const load_queues[LOAD_QUEUES] = {"load.0", "load.1", "load.2", "load.3"};
@@ -24,10 +27,15 @@ static const struct {
     const char *name;
     int (*run)(struct worker *worker);
 } ROLES[] = {
-    {"put", role_put},         {"put-ordered", role_put_ordered},
-    {"get", role_get},         {"get-ordered", role_get_ordered},
-    {"stream", role_stream},   {"lock", role_lock},
-    {"drain", role_drain},     {"declare", role_declare},
+    {"put", role_put},
+    {"put-large", role_put_large},
+    {"put-ordered", role_put_ordered},
+    {"get", role_get},
+    {"get-ordered", role_get_ordered},
+    {"stream", role_stream},
+    {"lock", role_lock},
+    {"drain", role_drain},
+    {"declare", role_declare},
     {"sleeper", role_sleeper},
 };
 
@@ -62,7 +70,7 @@ uint64_t worker_checksum(const void *data, size_t size)
 /* Mostly small, some beyond a slab, a few in a frame of their own. */
 static size_t worker_body_size(struct worker *worker)
 {
-    uint64_t kind = worker_random(worker, 1000);
+    uint64_t kind = worker->large ? 0 : worker_random(worker, 1000);
     if (kind < 3) {
         return 64 * 1024 + (size_t)worker_random(worker, 32 * 1024);
     }
@@ -160,7 +168,7 @@ static int worker_run(struct worker *worker, const char *role)
 
 int main(int argc, char **argv)
 {
-    struct worker worker = {.rate = 500, .seconds = 60};
+    struct worker worker = {.rate = 500, .seconds = 60, .put_ms = PUT_MS};
     if (argc < 6) {
         fprintf(stderr, "chaos_worker ROLE NAME HISTORY ENDPOINTS SEED [RATE [SECONDS]]\n");
         return 2;

@@ -10,8 +10,8 @@
 /* count: items of an atomic put */
 #define BATCH_ITEMS 5
 
-/* milliseconds: a put that got no answer for so long is unknown */
-#define PUT_MS 120000
+/* milliseconds: large puts are refused after this, when there is no room for them */
+#define PUT_LARGE_MS 500
 
 /* A put under way: one message, or a batch with ids from `id` on. */
 struct put {
@@ -82,12 +82,12 @@ static void producer_put(struct producer *producer, struct put *put)
     }
     int code;
     if (put->count == 1) {
-        code = stw_put_async(worker->client, queue, items[0].data, items[0].size, PUT_MS,
+        code = stw_put_async(worker->client, queue, items[0].data, items[0].size, worker->put_ms,
                              &put->future);
     } else {
         stw_put_options options;
         stw_put_options_init(&options);
-        options.timeout_ms = PUT_MS;
+        options.timeout_ms = worker->put_ms;
         code = stw_put_many_async(worker->client, queue, items, put->count, &options, &put->future);
     }
     producer->done += put->count;
@@ -146,6 +146,13 @@ int role_put(struct worker *worker)
     return producer.under_way == 0 ? 0 : 1;
 }
 
+int role_put_large(struct worker *worker)
+{
+    worker->large = true;
+    worker->put_ms = PUT_LARGE_MS;
+    return role_put(worker);
+}
+
 int role_put_ordered(struct worker *worker)
 {
     static char body[BODY_BYTES_MAX];
@@ -155,7 +162,7 @@ int role_put_ordered(struct worker *worker)
         size_t size = worker_body(worker, key, body);
         event.value = worker_checksum(body, size);
         uint64_t id = put_invoke(worker, &event, LOAD_ORDERED);
-        int code = stw_put(worker->client, LOAD_ORDERED, body, size, PUT_MS);
+        int code = stw_put(worker->client, LOAD_ORDERED, body, size, worker->put_ms);
         history_outcome(&worker->history, "put", id, code);
         worker->history.session = stw_client_session(worker->client);
         worker_sleep_us(1000000 / (worker->rate + 1));
