@@ -255,6 +255,10 @@
 /* milliseconds: a backup that was not read for so long is over; what it reads may go */
 #define LIMIT_BACKUP_IDLE_MS 30000
 
+/* count: by how much tokens, ids and the log's indices jump when a backup is restored: more than a
+ * manager gives out in the years between backup and restore, and often enough in 64 bits */
+#define LIMIT_RESTORE_JUMP (1000ULL * 1000 * 1000 * 1000 * 1000)
+
 /* count: nodes of one cluster, spares included; more than seven voters were never tried */
 #define LIMIT_NODES 9
 
@@ -272,6 +276,9 @@
 
 /* milliseconds: a link that nobody configured is forgotten after this silence; it can come again */
 #define LIMIT_LINK_FORGET_MS 60000
+
+/* milliseconds: giving leadership away is waited for so long: several elections fit */
+#define LIMIT_TRANSFER_MS 1500
 
 /* bytes: target size of one message between nodes; more of one turn goes in a further one */
 #define LIMIT_LINK_PACKET_BYTES (4 * 1024 * 1024)
