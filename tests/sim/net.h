@@ -11,7 +11,7 @@
  *     net_client.c   a process with one connection: its socket, its loop, its life
  *     net_program.c  what its program does
  *     net_calls.c    its calls and their outcomes
- *     net_oracle.c, net_oracle_locks.c   what must never happen
+ *     net_oracle.c, net_oracle_*.c   what must never happen
  *
  * Nothing reads a clock or compares addresses: a seed's trace is the same bit for bit.
  */
@@ -85,6 +85,7 @@ struct net_item {
 
 struct net_lease {
     uint64_t item, token, channel;
+    uint64_t lease_ms, until_ms; /* it does not run out before */
     bool live, handed;
 };
 
@@ -97,8 +98,9 @@ struct net_request {
 };
 
 struct net_session {
-    uint64_t id;
+    uint64_t id, patience_ms; /* time-to-live or grace, whichever is longer */
     bool alive;
+    bool touched; /* opened or resumed since a leader began */
     struct net_request *requests;
     size_t requests_count, requests_room;
     struct net_lease *leases;
@@ -123,6 +125,9 @@ struct oracle {
     const struct command *command; /* being applied */
     uint64_t highest;              /* its session's ids up to it were applied before */
     bool again;                    /* the current command resumes a session */
+    bool
+        unordered; /* puts were refused for a full disk, and tried again when others were through */
+    uint64_t now_ms, led_ms; /* the core's time; and when its leader began */
 };
 
 /* ---- clients --------------------------------------------------------------------------------- */
@@ -233,6 +238,9 @@ struct plan {
 struct net_counts {
     uint64_t packets, lost, doubled, late, resumed, ended, killed, gaps, puts, gets, streamed,
         acked, grants, done, refused, unknown;
+    /* simulation B */
+    uint64_t simulated_ms, commands, entries, messages, crashes, elections, transfers, changes,
+        snapshots, installs, compared;
 };
 
 struct net_world;
@@ -298,9 +306,9 @@ static inline uint64_t net_less(uint64_t a, uint64_t b)
 }
 
 /* ---- net_manager.c ---- */
-/* A gateway for its core; its host's context is the manager. */
-struct gateway *manager_gateway(struct net_manager *manager,
-                                void (*submit)(void *context, const struct command *command));
+/* A gateway for its core. Of `host` the first functions are the caller's, the others are set here;
+ * its context is the manager. */
+struct gateway *manager_gateway(struct net_manager *manager, struct gateway_host host);
 /* Closed connections and packets that have come. */
 void manager_receive(struct net_manager *manager);
 /* When there will be any. */
@@ -385,6 +393,15 @@ uint64_t oracle_left(const struct net_world *world, uint32_t queues);
 void oracle_end(struct net_world *world);
 void oracle_free(struct oracle *oracle);
 struct net_session *oracle_session(struct net_world *world, uint64_t id);
+
+/* ---- net_oracle_times.c ---- */
+/* Commands that give everybody the full time again. */
+void oracle_full_time(struct net_world *world, const struct command *command);
+/* A session is to end, nobody having said so. */
+void oracle_session_end(struct net_world *world, const struct net_session *session);
+/* A lease has run out. */
+void oracle_ran_out(struct net_world *world, const struct net_session *session, uint64_t tag);
+void oracle_opened(struct net_world *world, struct net_session *session);
 
 /* ---- net_oracle_locks.c ---- */
 void oracle_granted(struct net_world *world, uint64_t session, int lock, uint64_t token);

@@ -129,7 +129,7 @@ static void sync_socket(struct client *client)
     client->generation = generation;
     drop_wire(client);
     if (endpoint) {
-        client->node = atoi(endpoint + strlen("sim://"));
+        client->node = (int)strtol(endpoint + strlen("sim://"), NULL, 10);
         STEWARD_ASSERT(client->node > 0 && client->node <= NET_NODES_MAX);
         uint64_t blocked = world->blocked_ms[client->node];
         uint64_t from = world->now_ms > blocked ? world->now_ms : blocked;

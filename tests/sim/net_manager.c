@@ -1,4 +1,4 @@
-/* Simulation A2 and B: what a manager's shell does for its gateway, on simulated wires. See net.h. */
+/* Simulations A2 and B: what a manager's shell does for its gateway. See net.h. */
 #include "tests/sim/net.h"
 
 #include <inttypes.h>
@@ -45,16 +45,14 @@ static void host_log(void *context, char level, const char *event, const char *d
     }
 }
 
-struct gateway *manager_gateway(struct net_manager *manager,
-                                void (*submit)(void *context, const struct command *command))
+struct gateway *manager_gateway(struct net_manager *manager, struct gateway_host host)
 {
     struct gateway_options options;
     gateway_options_default(&options);
-    struct gateway_host host = {.context = manager,
-                                .submit = submit,
-                                .send = host_send,
-                                .random = host_random,
-                                .log = host_log};
+    host.context = manager;
+    host.send = host_send;
+    host.random = host_random;
+    host.log = host_log;
     return gateway_new(manager->core, &options, &host);
 }
 
@@ -168,6 +166,7 @@ bool manager_setup(uint64_t step, uint64_t session, struct command *command)
     if (step == 0) {
         *command = (struct command){.kind = COMMAND_SESSION_OPEN};
         command->open.ttl_ms = LIMIT_SESSION_TTL_MS;
+        command->open.reference = UINT64_MAX; /* nobody's connection */
     } else if (step <= NET_QUEUES + 1) {
         declare(command, session, NET_QUEUES + 1 - (int)step);
     } else if (step == NET_QUEUES + 2) {

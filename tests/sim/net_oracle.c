@@ -67,9 +67,11 @@ void oracle_body(const struct net_world *world, uint64_t item, struct buf *out)
 {
     size_t size = world->oracle.items[item - 1].size;
     buf_u64(out, item);
+    uint8_t *at = buf_reserve(out, size - 8);
     for (size_t i = 8; i < size; i++) {
-        buf_u8(out, (uint8_t)(item + i));
+        *at++ = (uint8_t)(item + i);
     }
+    out->size += size - 8;
 }
 
 static uint64_t read_item(struct net_world *world, struct slice body)
@@ -200,11 +202,14 @@ void oracle_command(struct net_world *world, const struct command *command)
     oracle->command = command;
     oracle->highest = session ? session->requests_count : 0;
     net_note(world, "command", command->kind, command->session, command->request);
+    oracle_full_time(world, command);
     if (session == NULL || !session->alive) {
         return;
     }
     if (command->kind == COMMAND_SEEN) {
         seen(world, session, &command->seen);
+    } else if (command->kind == COMMAND_SESSION_END) {
+        oracle_session_end(world, session);
     }
     for (uint64_t i = 0; command->request && i < command_requests(command); i++) {
         if (command->request + i == session->requests_count + 1) {
@@ -264,6 +269,12 @@ static void answer_first(struct net_world *world, struct net_session *session,
     for (uint64_t i = 0; put && effect->code == 0 && i < request->count; i++) {
         confirm(world, request->value + i);
     }
+    if (request->kind == COMMAND_RENEW && effect->code == 0) {
+        struct net_lease *lease = find_lease(session, request->value);
+        if (lease) {
+            lease->until_ms = world->oracle.now_ms + effect->value;
+        }
+    }
     if (request->kind >= COMMAND_ACK && request->kind <= COMMAND_RENEW) {
         settled(world, session, request);
     } else if (request->kind == COMMAND_CANCEL && effect->code == 0 &&
@@ -279,6 +290,9 @@ static void answered(struct net_world *world, struct net_session *session,
 {
     for (uint64_t id = effect->first; id < effect->first + effect->count; id++) {
         struct net_request *request = find_request(session, id);
+        if (!session->alive && effect->code == STW_ESESSION) {
+            continue; /* came while the session's end was on its way */
+        }
         if (request == NULL) {
             if (!begins && effect->code != STW_EPROTO) {
                 net_fail(world, "session %llu: an answer to request %llu that was never asked",
@@ -328,6 +342,7 @@ static void ends(struct net_world *world, const struct effect *effect)
     case EFFECT_REPLY: answered(world, session, effect, false); break;
     case EFFECT_LEASE_LOST:
         for (uint64_t i = 0; i < effect->count; i++) {
+            oracle_ran_out(world, session, effect->first + i);
             end_lease(world, session, effect->first + i);
         }
         break;
@@ -365,7 +380,7 @@ static void in_order(struct net_world *world, uint64_t id)
         oracle->authors_room = room;
     }
     if (item->plain && item->delivered == 1) {
-        if (oracle->first_delivered[place] > id) {
+        if (oracle->first_delivered[place] > id && !oracle->unordered) {
             net_fail(world, "item %llu was delivered after item %llu of the same client", (ull)id,
                      (ull)oracle->first_delivered[place]);
         }
@@ -413,7 +428,12 @@ static void delivered(struct net_world *world, struct net_session *session,
                      (ull)session->leases_count + 1);
         }
         *add_lease(session) =
-            (struct net_lease){.item = id, .token = token, .channel = effect->first, .live = true};
+            (struct net_lease){.item = id,
+                               .token = token,
+                               .channel = effect->first,
+                               .lease_ms = effect->lease_ms,
+                               .until_ms = world->oracle.now_ms + effect->lease_ms,
+                               .live = true};
         leased(world, session, id, tag, token);
     }
 }
@@ -427,13 +447,18 @@ static void begins(struct net_world *world, const struct effect *effect)
             oracle->sessions =
                 mem_realloc(oracle->sessions, oracle->sessions_room, sizeof *oracle->sessions);
         }
-        oracle->sessions[oracle->sessions_count++] =
-            (struct net_session){.id = effect->session, .alive = true};
+        struct net_session *opened = &oracle->sessions[oracle->sessions_count++];
+        *opened = (struct net_session){.id = effect->session, .alive = true};
+        oracle_opened(world, opened);
         return;
     }
     struct net_session *session = oracle_session(world, effect->session);
+    if (session && effect->kind == EFFECT_SESSION_OPENED) {
+        oracle_opened(world, session);
+    }
     bool hands = effect->kind == EFFECT_DELIVER || effect->kind == EFFECT_REPLY;
-    if (session && hands && !session->alive) {
+    bool refused = effect->kind == EFFECT_REPLY && effect->code == STW_ESESSION;
+    if (session && hands && !refused && !session->alive) {
         net_fail(world, "something was given to session %llu, which has ended", (ull)session->id);
     }
     if (session && effect->kind == EFFECT_DELIVER) {

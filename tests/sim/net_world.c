@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 /* milliseconds: how long a quiet world that is not at rest may go on without any acknowledgement */
 #define QUIET_MS 60000
 
@@ -16,11 +19,7 @@
 
 uint64_t net_hash(uint64_t hash, const void *data, size_t size)
 {
-    const uint8_t *at = data;
-    for (size_t i = 0; i < size; i++) {
-        hash = (hash ^ at[i]) * 0x100000001b3ULL;
-    }
-    return hash;
+    return XXH3_64bits_withSeed(data, size, hash);
 }
 
 void net_note(struct net_world *world, const char *word, uint64_t a, uint64_t b, uint64_t c)

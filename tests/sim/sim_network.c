@@ -37,6 +37,7 @@ static void applied(void *context, uint64_t now_ms, const struct effects *effect
 static void submit(void *context, const struct command *command)
 {
     struct net_manager *manager = context;
+    manager->world->oracle.now_ms = manager->now_ms;
     oracle_command(manager->world, command);
     manager->world->counts.resumed += command->kind == COMMAND_SESSION_RESUME;
     journal_submit(manager->journal, manager->now_ms, command);
@@ -49,7 +50,7 @@ static void single_open(struct net_world *world)
     *manager = (struct net_manager){
         .world = world, .node = 1, .now_ms = world->now_ms, .turned_ms = world->now_ms};
     world->managed = single;
-    strcpy(world->endpoints, "sim://1");
+    memcpy(world->endpoints, "sim://1", sizeof "sim://1");
     manager->core = core_new();
     manager->journal = journal_memory_new(manager->core, applied, manager);
     struct command command = {.kind = COMMAND_BOOTSTRAP};
@@ -59,7 +60,7 @@ static void single_open(struct net_world *world)
     for (uint64_t step = 0; manager_setup(step, 1, &command); step++) {
         journal_submit(manager->journal, manager->now_ms, &command);
     }
-    manager->gateway = manager_gateway(manager, submit);
+    manager->gateway = manager_gateway(manager, (struct gateway_host){.submit = submit});
     gateway_lead(manager->gateway, manager->now_ms);
 }
 
