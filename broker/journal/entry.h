@@ -10,11 +10,9 @@
 
 #include "broker/core/command.h"
 
-/* version: the newest that this build knows. A test builds one that knows more. */
-#ifndef STEWARD_FORMAT
-#define STEWARD_FORMAT 1
-#endif
-#define ENTRY_FORMAT ((uint8_t)STEWARD_FORMAT)
+/* version: the newest that this build knows. In a file of its own, so that a test can link a program
+ * of the next version. */
+extern const uint8_t entry_format;
 
 /* Appends a command; the first one begins the payload, in this version. Returns how many bytes it
  * took. */

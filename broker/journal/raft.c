@@ -152,7 +152,7 @@ static uint64_t raft_leader(const void *self)
 static bool raft_tight(const void *self)
 {
     const struct raft_journal *raft = self;
-    return raft->tight;
+    return replica_tight(raft->replica);
 }
 
 static void raft_destroy(void *self)
@@ -233,7 +233,7 @@ void journal_raft_status(const struct journal *journal, struct raft_status *out)
     replica_status(raft->replica, out);
     out->log_bytes = trail_behind(&raft->trail, out->snapshot_index);
     out->room_bytes = log_room(raft->log).bytes;
-    out->tight = raft->tight;
+    out->tight = replica_tight(raft->replica);
     out->snapshotting = snapshots_writing(raft->snapshots);
     out->snapshot_trouble = raft->trouble.trouble != LOG_FINE ? raft->trouble.text : NULL;
     if (out->installing) {

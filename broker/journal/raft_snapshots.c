@@ -35,6 +35,7 @@ void raft_room(struct raft_journal *raft)
     struct log_room room = log_room(raft->log);
     uint64_t enough = raft->segment_bytes / 4 * (raft->tight ? 3 : 2);
     raft->tight = raft->no_room || (room.disk_full && room.bytes < enough);
+    replica_set_tight(raft->replica, raft->tight);
 }
 
 /* A snapshot failed: is it for want of room, so that nothing must be added? */

@@ -111,7 +111,7 @@ struct replica *replica_new(const struct replica_options *options)
     own->election_ms = own->election_ms ? own->election_ms : LIMIT_ELECTION_MS;
     own->heartbeat_ms = own->heartbeat_ms ? own->heartbeat_ms : LIMIT_HEARTBEAT_MS;
     own->seed = own->seed ? own->seed : (uint32_t)own->node;
-    own->format = own->format ? own->format : ENTRY_FORMAT;
+    own->format = own->format ? own->format : entry_format;
     replica->held_end = &replica->held;
     replica->disk.first = 1;
     begin_consensus(replica);
@@ -315,6 +315,19 @@ uint64_t replica_deadline(const struct replica *replica)
         return 0;
     }
     return min_u64(consensus_deadline(replica->consensus), marks_deadline(replica));
+}
+
+void replica_set_tight(struct replica *replica, bool tight)
+{
+    if (replica->tight != tight) {
+        replica->tight = tight;
+        replica->mark_at_ms = 0; /* the leader should know at once */
+    }
+}
+
+bool replica_tight(const struct replica *replica)
+{
+    return marks_tight(replica);
 }
 
 enum consensus_result replica_change(struct replica *replica, uint64_t now_ms,

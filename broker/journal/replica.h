@@ -46,7 +46,7 @@ struct replica_options {
     struct cmd_bootstrap bootstrap;     /* of a fresh log */
     uint32_t election_ms, heartbeat_ms; /* 0: limits.h */
     uint32_t seed;
-    uint8_t format; /* newest version of entries to read and write; 0: ENTRY_FORMAT */
+    uint8_t format; /* newest version of entries to read and write; 0: entry_format */
     struct replica_host host;
 };
 
@@ -102,13 +102,19 @@ enum peer_bytes {
     PEER_BYTES_CONSENSUS = 1, /* then: peer_encode() */
     PEER_BYTES_PULL = 2,      /* see transfer.h */
     PEER_BYTES_PIECE = 3,
-    PEER_BYTES_MARK = 4, /* then: u8 version (1), u8 newest format, u64 index, u64 hash */
+    PEER_BYTES_MARK = 4, /* then: u8 version (1), u8 newest format of entries, u8 flags (1: the disk
+                          * is nearly full), u64 index, u64 hash */
 };
 const char *replica_receive(struct replica *replica, uint64_t now_ms, uint64_t from,
                             struct slice bytes);
 
 /* `from` is there: it said something that is not for the replica. */
 void replica_heard(struct replica *replica, uint64_t now_ms, uint64_t from);
+
+/* This node's disk is nearly full, or not any more; and whether puts would be too much for the
+ * cluster: for this node, or for so many voters that too few are left. */
+void replica_set_tight(struct replica *replica, bool tight);
+bool replica_tight(const struct replica *replica);
 
 /* Membership and leadership: see consensus.h. */
 enum consensus_result replica_change(struct replica *replica, uint64_t now_ms,

@@ -12,6 +12,8 @@
 
 #define MARK_VERSION 1
 
+enum { MARK_TIGHT = 1 }; /* flags: the disk is nearly full */
+
 /* ---- what is known of others ---------------------------------------------------------------- */
 
 const struct known *marks_find(const struct replica *replica, uint64_t node)
@@ -57,6 +59,25 @@ uint8_t marks_format(const struct replica *replica)
         format = other < format ? other : format;
     }
     return format;
+}
+
+/* Without the nodes whose disk is nearly full there are too few voters, and with them enough. */
+bool marks_tight(const struct replica *replica)
+{
+    const struct members *members = consensus_members(replica->consensus);
+    uint32_t alive = 0, roomy = 0, needed = members_voters(members) / 2 + 1;
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct known *known = marks_find(replica, members->list[i].id);
+        bool self = members->list[i].id == replica->options.node;
+        if (members->list[i].role != MEMBER_VOTER || (!self && !known)) {
+            continue;
+        }
+        bool there = self || marks_alive(replica, known);
+        bool tight = self ? replica->tight : known->tight;
+        alive += there;
+        roomy += there && !tight;
+    }
+    return replica->tight || (alive >= needed && roomy < needed);
 }
 
 /* ---- hashes --------------------------------------------------------------------------------- */
@@ -105,6 +126,7 @@ static void tell(struct replica *replica, uint64_t node)
     buf_u8(&replica->out, PEER_BYTES_MARK);
     buf_u8(&replica->out, MARK_VERSION);
     buf_u8(&replica->out, replica->options.format);
+    buf_u8(&replica->out, replica->tight ? MARK_TIGHT : 0);
     buf_u64(&replica->out, replica->applied);
     buf_u64(&replica->out, replica->hash);
     host->send(host->context, node, buf_view(&replica->out));
@@ -153,6 +175,7 @@ const char *marks_receive(struct replica *replica, uint64_t from, struct slice b
     reader_init(&reader, bytes);
     uint8_t version = reader_u8(&reader);
     uint8_t format = reader_u8(&reader);
+    uint8_t flags = reader_u8(&reader);
     uint64_t index = reader_u64(&reader);
     uint64_t hash = reader_u64(&reader);
     if (version != MARK_VERSION || !reader_done(&reader) || format == 0) {
@@ -160,6 +183,7 @@ const char *marks_receive(struct replica *replica, uint64_t from, struct slice b
     }
     struct known *known = marks_known(replica, from);
     known->format = format;
+    known->tight = flags & MARK_TIGHT;
     known->index = index;
     known->hash = hash;
     if (from == consensus_leader(replica->consensus) && !replica->leader) {

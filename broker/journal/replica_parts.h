@@ -53,6 +53,7 @@ struct known {
     uint64_t node; /* 0: free */
     uint64_t heard_ms;
     uint8_t format;       /* newest one that it reads; 0: it never said */
+    bool tight;           /* its disk is nearly full */
     uint64_t index, hash; /* of its last mark */
 };
 
@@ -101,6 +102,7 @@ struct replica {
     size_t held_count;
     struct buf out;
 
+    bool tight; /* this node's disk is nearly full */
     struct known known[KNOWN_NODES];
     uint64_t hashes[LIMIT_MARKS];                 /* hash after entry i at i % LIMIT_MARKS */
     uint64_t hashes_from;                         /* the first of them */
@@ -156,6 +158,7 @@ const char *marks_receive(struct replica *replica, uint64_t from, struct slice b
 struct known *marks_known(struct replica *replica, uint64_t node);
 const struct known *marks_find(const struct replica *replica, uint64_t node);
 bool marks_alive(const struct replica *replica, const struct known *known);
+bool marks_tight(const struct replica *replica);
 /* The newest version that all members read. */
 uint8_t marks_format(const struct replica *replica);
 

@@ -8,7 +8,8 @@
  * the file on disk, header and checksums included, LIMIT_SNAPSHOT_PIECE_BYTES at most; a few PULLs
  * are under way at a time, and what does not come is asked for again. All values are checked.
  *
- * One owner thread; blocks while one piece is read or written, and at the end while all is verified.
+ * One owner thread; blocks while one piece is read or written, and at the end while all is
+ * verified.
  */
 #ifndef BROKER_JOURNAL_TRANSFER_H
 #define BROKER_JOURNAL_TRANSFER_H

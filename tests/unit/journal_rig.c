@@ -75,6 +75,7 @@ struct journal *life_open(struct life *life, const struct log_io *io, bool no_th
                                            .now_ms = life_now_ms(),
                                            .applied = applied,
                                            .context = life,
+                                           .snapshot_bytes = LIFE_SNAPSHOT,
                                            .io = io,
                                            .segment_bytes = LIFE_SEGMENT,
                                            .no_threads = no_threads};

@@ -11,8 +11,9 @@
 #include <poll.h>
 
 #define LIFE_SEGMENT  (1024 * 1024)
-#define LIFE_SESSIONS 64 /* ids are small: one session a life */
-#define LIFE_NUMBER   8  /* bytes of a body that say which message it is */
+#define LIFE_SNAPSHOT (20 * 1024) /* bytes of log between two: some in a life */
+#define LIFE_SESSIONS 64          /* ids are small: one session a life */
+#define LIFE_NUMBER   8           /* bytes of a body that say which message it is */
 
 /* What a life reports, in the order in which it happened. */
 enum report_type { REPORT_PUT = 1, REPORT_ACK_TRIED, REPORT_ACKED, REPORT_LOCKED };

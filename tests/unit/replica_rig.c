@@ -19,7 +19,7 @@ static size_t count_commands(struct slice payload)
     struct command command;
     uint64_t now_ms;
     size_t count = 0;
-    entry_begin(&entry, payload, ENTRY_FORMAT);
+    entry_begin(&entry, payload, entry_format);
     while (entry_next(&entry, &arena, &now_ms, &command)) {
         count++;
     }
@@ -329,7 +329,7 @@ struct core *node_judge(struct node *node)
         if (item.tag == ENTRY_COMMAND) {
             judge.hash = state_hash_entry(judge.hash, item.payload);
         }
-        entry_begin(&entry, item.payload, ENTRY_FORMAT);
+        entry_begin(&entry, item.payload, entry_format);
         while (item.tag == ENTRY_COMMAND && entry_next(&entry, &arena, &now_ms, &command)) {
             judge_command(&judge, now_ms, &command);
         }

@@ -240,12 +240,16 @@ static void look(struct history *history, const struct core *original)
 START_TEST(kill_9_loses_nothing_confirmed)
 {
     struct history history = {.messages = mem_zalloc(MESSAGES, 1)};
+    size_t snapshots = 0; /* that a life began with */
     for (int round = 0; round < ROUNDS; round++) {
         run_victim(&history, 1000 + round * 7919 % LIFE_US);
         static struct life life = {.directory = directory};
         life = (struct life){.directory = directory, .next = 0};
         life_begin(&life, NULL);
         core_check(life.core);
+        struct raft_status status;
+        journal_raft_status(life.journal, &status);
+        snapshots += status.snapshot_index > 0 && status.first > 1;
         look(&history, life.core);
         ck_assert_uint_gt(journal_time_ms(life.journal), 0);
         life_end(&life);
@@ -253,6 +257,7 @@ START_TEST(kill_9_loses_nothing_confirmed)
     ck_assert_uint_gt(history.puts, ROUNDS);
     ck_assert_uint_gt(history.acks, ROUNDS);
     ck_assert_uint_gt(history.token, 0);
+    ck_assert_uint_gt(snapshots, 0);
     free(history.messages);
 }
 END_TEST

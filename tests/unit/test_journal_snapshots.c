@@ -340,6 +340,34 @@ START_TEST(a_full_disk_is_told_of_and_room_ends_it)
 }
 END_TEST
 
+START_TEST(puts_stop_when_most_disks_are_full)
+{
+    trio_init(&trio, 3);
+    trio.snapshot_bytes = 1ULL << 40;
+    trio_put(&trio, 10);
+    struct trio_node *leader = trio_leader(&trio);
+    for (uint64_t id = 1; id <= 3; id++) {
+        if (id != leader->id) {
+            disk_limit(trio.nodes[id].disk, 6 * TRIO_SEGMENT);
+        }
+    }
+    for (size_t puts = 0; puts < 5000 && !journal_tight(leader->journal); puts++) {
+        trio_put(&trio, 1);
+        trio_run(&trio, 2);
+    }
+    ck_assert(journal_tight(leader->journal)); /* although its own disk has room */
+    trio_put(&trio, 1);                        /* there is room for what makes room */
+    for (uint64_t id = 1; id <= 3; id++) {
+        disk_limit(trio.nodes[id].disk, 1 << 30);
+    }
+    trio_run(&trio, 500);
+    ck_assert(!journal_tight(leader->journal));
+    trio_put(&trio, 100);
+    trio_settle(&trio);
+    stop();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("journal_snapshots");
@@ -358,6 +386,7 @@ int main(void)
     tcase_add_test(tcase, the_log_is_kept_for_who_is_a_little_behind);
     tcase_add_test(tcase, a_follower_far_behind_is_fed_in_parts);
     tcase_add_test(tcase, a_full_disk_is_told_of_and_room_ends_it);
+    tcase_add_test(tcase, puts_stop_when_most_disks_are_full);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -331,12 +331,12 @@ START_TEST(a_log_that_makes_no_sense_is_refused)
     items[0].payload = buf_view(&alone);
     ck_assert_str_eq(verdict(items, 1), "");
     assert_refused(items, 2, "commands that make no sense"); /* nothing, not even a version */
-    entry_add(&commands, ENTRY_FORMAT, 5, &tick);
+    entry_add(&commands, entry_format, 5, &tick);
     items[1].payload = buf_view(&commands);
     assert_refused(items, 2, "commands that make no sense"); /* no BOOTSTRAP first */
     buf_clear(&commands);
     tick = (struct command){.kind = COMMAND_BOOTSTRAP, .bootstrap = {1, 2}};
-    entry_add(&commands, ENTRY_FORMAT, 5, &tick);
+    entry_add(&commands, entry_format, 5, &tick);
     items[1].payload = buf_view(&commands);
     ck_assert_str_eq(verdict(items, 2), "");
     items[1].payload.size--;
