@@ -163,11 +163,17 @@ static bool make(const struct log_dir *dir, const char *path, struct log_error *
     return status == 0 || log_error_io(error, parent, "sync the directory", status);
 }
 
+/* Is it a directory of ours, or one to begin in? */
+static bool check(struct log_dir *dir, struct log_error *error)
+{
+    return read_version(dir, error) && (dir->log_id != 0 || check_foreign(dir, error));
+}
+
 bool log_dir_open(struct log_dir *dir, const struct log_options *options, struct log_error *error)
 {
     char path[LOG_PATH_BYTES];
-    if (!set_path(dir, options, error) || !make(dir, dir->path, error)) {
-        return false;
+    if (!set_path(dir, options, error) || !make(dir, dir->path, error) || !check(dir, error)) {
+        return false; /* without even a lock file in somebody else's directory */
     }
     log_dir_path(dir, path, "lock");
     dir->lock = dir->io->lock(dir->io->context, path);
@@ -181,8 +187,7 @@ bool log_dir_open(struct log_dir *dir, const struct log_options *options, struct
         return log_error_io(error, path, "lock", dir->lock);
     }
     log_dir_path(dir, path, "log");
-    bool good = read_version(dir, error) && (dir->log_id != 0 || check_foreign(dir, error)) &&
-                make(dir, path, error);
+    bool good = check(dir, error) && make(dir, path, error);
     if (!good) {
         log_dir_close(dir);
     }

@@ -2,6 +2,7 @@
 
     Manager      stewardd on a port and a socket of its own, in a directory of its own
     Case         a TestCase with a manager; checks at its end that all of it ended well
+    DurableCase  the same with a data directory, where the manager can be killed and started again
     Process      a program with its output in files; killed by its pid, never by name
 
 The binaries are those of $STEWARD_BUILD, or of build/ beside this tree.
@@ -98,13 +99,14 @@ class Process:
 
 
 class Manager(Process):
-    """A stewardd of one's own."""
+    """A stewardd of one's own; in memory, unless `data` names a directory."""
 
-    def __init__(self, directory, *options, env=None, listen=None):
+    def __init__(self, directory, *options, env=None, listen=None, data=None):
         self.ipc = "ipc://" + os.path.join(directory, "s")
         if listen is None:
             listen = ["tcp://127.0.0.1:*", self.ipc]
-        argv = [binary("stewardd"), "--memory", *options]
+        kept = ["--data", data] if data else ["--memory"]
+        argv = [binary("stewardd"), *kept, *options]
         for endpoint in listen:
             argv += ["--listen", endpoint]
         super().__init__(directory, argv, env=env)
@@ -169,8 +171,12 @@ class Case(unittest.TestCase):
         self.clients, self.processes = [], []
         if self.class_manager and not self.class_manager.running():
             self.fail("an earlier test ended the manager")
-        self.manager = self.class_manager or Manager(self.directory, *self.options).ready()
+        self.manager = self.class_manager or self.new_manager()
         self.addCleanup(self.clean)
+
+    def new_manager(self):
+        """A manager for this test alone."""
+        return Manager(self.directory, *self.options).ready()
 
     def clean(self):
         """Ends what the test started."""
@@ -213,6 +219,26 @@ class Case(unittest.TestCase):
             function(*arguments, **more)
         self.assertEqual(caught.exception.name, error, caught.exception)
         return caught.exception
+
+
+class DurableCase(Case):
+    """A test with a manager that keeps everything in self.data, at endpoints that stay the same."""
+
+    shared = False
+    listen = None
+
+    def new_manager(self):
+        """A manager on the test's directory; again and again."""
+        self.data = os.path.join(self.directory, "data")
+        manager = Manager(self.directory, *self.options, listen=self.listen, data=self.data).ready()
+        self.listen = [manager.tcp, manager.ipc]
+        return manager
+
+    def restart(self, down=0.0):
+        """kill -9, `down` seconds of nothing, and a new manager on the same directory."""
+        self.manager.kill()
+        time.sleep(down)
+        self.manager = self.new_manager()
 
 
 def end_manager(manager):
