@@ -44,10 +44,12 @@ struct loop {
     struct manager manager;
     struct log *log;
     const struct options *options;
-    size_t listening;          /* this many of options->listen are bound */
-    int signals;               /* descriptor */
-    int timer;                 /* zloop's id; -1: none */
-    uint64_t timer_at_ms;      /* when it fires */
+    size_t listening;                 /* this many of options->listen are bound */
+    int signals;                      /* descriptor */
+    int timer;                        /* zloop's id; -1: none */
+    uint64_t timer_at_ms;             /* when it fires */
+    int journal[JOURNAL_DESCRIPTORS]; /* of the journal's descriptors, those that are polled */
+    size_t journal_count;
     int leaving;               /* the signal that asked us to; 0: none */
     uint64_t hand_over_end_ms; /* 0: leadership is not being given away */
     bool draining;
@@ -57,6 +59,7 @@ struct loop {
 };
 
 static int on_timer(zloop_t *zloop, int timer, void *context);
+static int on_socket(zloop_t *zloop, zmq_pollitem_t *item, void *context);
 
 /* Arms the timer if something is due before the next pulse and before what is armed already. */
 static void arm(struct loop *loop, uint64_t due_ms)
@@ -101,6 +104,29 @@ static bool handed_over(const struct loop *loop)
     return loop->hand_over_end_ms != 0 && (other || manager->now_ms >= loop->hand_over_end_ms);
 }
 
+/* A journal's descriptors come and go: a process that writes a snapshot has one. */
+static bool watch_journal(struct loop *loop)
+{
+    int descriptors[JOURNAL_DESCRIPTORS];
+    size_t count = journal_descriptors(loop->manager.journal, descriptors);
+    if (count == loop->journal_count &&
+        memcmp(descriptors, loop->journal, count * sizeof(int)) == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < loop->journal_count; i++) {
+        zmq_pollitem_t item = {.fd = loop->journal[i], .events = ZMQ_POLLIN};
+        zloop_poller_end(loop->zloop, &item);
+    }
+    loop->journal_count = count;
+    bool done = true;
+    for (size_t i = 0; i < count; i++) {
+        zmq_pollitem_t item = {.fd = descriptors[i], .events = ZMQ_POLLIN};
+        loop->journal[i] = descriptors[i];
+        done = done && zloop_poller(loop->zloop, &item, on_socket, loop) == 0;
+    }
+    return done;
+}
+
 static int turn(struct loop *loop)
 {
     bool more = manager_turn(&loop->manager);
@@ -116,6 +142,7 @@ static int turn(struct loop *loop)
         return leave(loop);
     }
     arm(loop, more ? loop->manager.now_ms : manager_deadline(&loop->manager));
+    (void)watch_journal(loop); /* what is not polled is looked at by the pulse */
     return 0;
 }
 
@@ -256,19 +283,6 @@ static bool watch_nodes(struct loop *loop)
         zmq_pollitem_t item = {.fd = descriptors[i], .events = ZMQ_POLLIN};
         zloop_fn *handler = i == 0 ? on_socket : on_nodes;
         if (descriptors[i] >= 0 && zloop_poller(loop->zloop, &item, handler, loop) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool watch_journal(struct loop *loop)
-{
-    int descriptors[JOURNAL_DESCRIPTORS];
-    size_t count = journal_descriptors(loop->manager.journal, descriptors);
-    for (size_t i = 0; i < count; i++) {
-        zmq_pollitem_t item = {.fd = descriptors[i], .events = ZMQ_POLLIN};
-        if (zloop_poller(loop->zloop, &item, on_socket, loop) != 0) {
             return false;
         }
     }

@@ -385,12 +385,25 @@ static void turn_ticks(struct manager *manager)
     manage_tick(&manager->manage, &view);
 }
 
+/* A disk that is nearly full: what only adds is refused until there is room again. */
+static void turn_room(struct manager *manager)
+{
+    bool tight = journal_tight(manager->journal);
+    if (tight != manager->tight) {
+        manager->tight = tight;
+        gateway_set_tight(manager->gateway, tight);
+        log_event(manager->log, tight ? LEVEL_WARN : LEVEL_INFO,
+                  tight ? "disk_nearly_full" : "disk_has_room", NULL, NULL);
+    }
+}
+
 static void turn_journal(struct manager *manager)
 {
     journal_process(manager->journal, manager->now_ms);
     turn_role(manager);
     STEWARD_ASSERT(!manager->leads || manager->applied <= manager->submitted);
     gateway_settled(manager->gateway, manager->applied);
+    turn_room(manager);
 }
 
 static void turn_flush(struct manager *manager)

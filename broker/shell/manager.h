@@ -42,6 +42,7 @@ struct manager {
     uint64_t now_ms;             /* of this turn */
     uint64_t submitted, applied; /* commands, since it leads */
     bool leads;                  /* the journal takes commands, and the core may be read */
+    bool tight;                  /* the disk is nearly full, and the gateway knows */
     uint64_t unread_ms;          /* since when no packets are taken; 0: they are */
     bool monitor_fired;          /* the monitor may have something to say */
     struct closed closed[MANAGER_CLOSED];
