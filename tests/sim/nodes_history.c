@@ -55,7 +55,7 @@ static void apply_commands(struct nodes *nodes, struct slice payload)
     struct command command;
     uint64_t now_ms = 0;
     history->hash = state_hash_entry(history->hash, payload);
-    entry_begin(&entry, payload, ENTRY_FORMAT);
+    entry_begin(&entry, payload, entry_format);
     while (entry_next(&entry, &history->arena, &now_ms, &command)) {
         apply(nodes, now_ms, &command);
     }
