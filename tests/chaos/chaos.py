@@ -17,10 +17,12 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import lab as labs
+import runs_cluster
 import runs_disk
+import runs_network
 import runs_single
 
-RUNS = {**runs_single.RUNS, **runs_disk.RUNS}
+RUNS = {**runs_single.RUNS, **runs_disk.RUNS, **runs_cluster.RUNS, **runs_network.RUNS}
 TABLE = ("puts_confirmed", "puts_unknown", "acks_confirmed", "redeliveries", "locks")
 
 
@@ -47,8 +49,8 @@ def run_one(name, rounds, seed, keep):
 
 def table(results):
     """One line a run."""
-    print(f"\n{'run':<16}{'outcome':<9}{'rounds':>7}{'s':>7}"
-          + "".join(f"{name.replace('_', ' '):>16}" for name in TABLE) + f"{'stall p50/max ms':>20}")
+    columns = "".join(f"{name.replace('_', ' '):>16}" for name in TABLE)
+    print(f"\n{'run':<16}{'outcome':<9}{'rounds':>7}{'s':>7}{columns}{'stall p50/max ms':>20}")
     for result in results:
         stall = result.get("stall") or {}
         times = f"{stall['p50_ms']}/{stall['max_ms']}" if stall else ""

@@ -302,9 +302,9 @@ def command(*argv, timeout=PATIENCE, check=True, env=None):
     return done.stdout
 
 
-def steward(endpoints, *argv, timeout=PATIENCE, check=True):
+def steward(endpoints, *argv, timeout=PATIENCE, check=True, prefix=()):
     """Runs the command line client."""
-    return command(binary("steward"), *argv, timeout=timeout, check=check,
+    return command(*prefix, binary("steward"), *argv, timeout=timeout, check=check,
                    env=environment(STEWARD_ENDPOINT=endpoints))
 
 

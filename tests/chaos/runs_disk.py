@@ -153,7 +153,7 @@ def control_power(lab, rounds):
                             f"{lab.result['puts_confirmed']} confirmed puts were lost"
 
 
-# ---- bytes that change at rest ---------------------------------------------------------------------
+# ---- bytes that change at rest --------------------------------------------------------------
 
 
 def state_of(endpoint):

@@ -11,7 +11,7 @@
 /* milliseconds: how long an acquire waits; a lease, where one is asked for; one that is left to run
  * out: each start of a manager gives it its full time again, so it must be shorter than their
  * distance, or nobody gets the lock for as long as managers are killed */
-#define ACQUIRE_MS     2000
+#define ACQUIRE_MS     15000
 #define LEASE_MS       1500
 #define LEASE_SHORT_MS 150
 
