@@ -269,16 +269,16 @@ class Lab:
 
 
 def stalls(history, events):
-    """For each event (seconds) the longest time around it without a confirmed put, in seconds."""
+    """For each event (seconds) the longest time without a confirmed put that ended after it, and
+    before the next one, in seconds."""
     done = history.confirmed_puts()
     found, at = [], 0
     for this, following in zip(events, [*events[1:], float("inf")]):
-        while at + 1 < len(done) and done[at + 1] <= this:
+        longest = 0.0
+        while at + 1 < len(done) and done[at + 1] <= following:
+            if done[at + 1] > this:
+                longest = max(longest, done[at + 1] - done[at])
             at += 1
-        longest, i = 0.0, at
-        while i + 1 < len(done) and done[i] < following:
-            longest = max(longest, done[i + 1] - done[i])
-            i += 1
         found.append(longest)
     return found
 

@@ -67,11 +67,10 @@ def kill_followers(lab, rounds):
     for round_number in range(rounds):
         cluster.whole()
         victims = cluster.followers()
-        both = round_number % 4 == 3
-        victims = victims if both else [lab.random.choice(victims)]
+        if round_number % 4 != 3:
+            victims = [lab.random.choice(victims)]
         load.alive()
-        if not both:
-            events.append(lab.events())
+        events.append((lab.events(), len(victims)))
         for node in victims:
             node.kill()
         time.sleep(lab.random.random())
@@ -80,8 +79,12 @@ def kill_followers(lab, rounds):
         for node in victims:
             node.ready()
         progress(load)
-    conclude(lab, cluster, load, events)
-    lab.result["kills"] = rounds
+    history = conclude(lab, cluster, load, [at for at, _ in events])
+    times = stalls(history, [at for at, _ in events])
+    one = [stall for stall, (_, count) in zip(times, events) if count == 1]
+    lab.result["stall"] = percentiles(one)
+    lab.result["stall_both"] = percentiles([s for s, (_, n) in zip(times, events) if n == 2])
+    lab.result["kills"] = sum(count for _, count in events)
 
 
 def kill_all(lab, rounds):
