@@ -1,10 +1,12 @@
 /*
- * Records in classes of 16 bytes, cut from 64 KiB pages; pages are cut from regions of malloc.
+ * Records in classes of 16 bytes, cut from 64 KiB pages; pages are cut from regions of 2 MiB. But
+ * for the first ones these are huge pages where the kernel has them: a snapshot forks, and the time
+ * of that goes with the number of pages.
  *
  * A page is aligned to its size, so the page of a record is found by masking its address. A page
  * whose records are all free goes back to its region, and any class may take it next. A region
- * whose pages are all free goes back to malloc, but some are kept, so that a queue that fills and
- * drains does not call malloc, and touch fresh pages, each time.
+ * whose pages are all free goes back to the system, but some are kept, so that a queue that fills
+ * and drains does not map, and touch, fresh pages each time.
  *
  * To change the classes edit CLASS_BYTES; to change the page edit PAGE_BYTES (a power of two).
  */
@@ -32,12 +34,13 @@
 #define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
 #endif
 
-#define CLASS_BYTES  16
-#define PAGE_BYTES   (64 * 1024)
-#define REGION_PAGES 31 /* a region is about 2 MiB: its pages and the slack to align them */
-#define IDLE_REGIONS 8  /* kept: about 16 MiB */
-#define REGION_BYTES ((size_t)(REGION_PAGES + 1) * PAGE_BYTES + sizeof(struct region))
-#define CLASSES      ((LIMIT_BODY_SLAB_BYTES + 64) / CLASS_BYTES + 1)
+#define CLASS_BYTES   16
+#define PAGE_BYTES    (64 * 1024)
+#define REGION_PAGES  ((uint32_t)(REGION_BYTES / PAGE_BYTES) - 1) /* in place of one: its struct */
+#define IDLE_REGIONS  8                                           /* kept: 16 MiB */
+#define SMALL_REGIONS 16 /* in small pages: up to 32 MiB a manager takes what it needs */
+#define REGION_BYTES  MEM_REGION_BYTES
+#define CLASSES       ((LIMIT_BODY_SLAB_BYTES + 64) / CLASS_BYTES + 1)
 
 struct record {
     struct record *next;
@@ -66,6 +69,7 @@ struct slab {
     struct page *open[CLASSES]; /* pages with room */
     struct region *regions;     /* with free pages */
     uint32_t idle_regions;      /* of those: without a page in use */
+    uint32_t regions_count;     /* of all */
 };
 
 struct slab *slab_new(void)
@@ -82,7 +86,7 @@ void slab_destroy(struct slab **slab)
     DL_FOREACH_SAFE ((*slab)->regions, region, next) {
         STEWARD_ASSERT(region->used == 0); /* every record was given back */
         ASAN_UNPOISON_MEMORY_REGION(region, REGION_BYTES);
-        free(region);
+        mem_region_free(region);
     }
     free(*slab);
     *slab = NULL;
@@ -90,11 +94,8 @@ void slab_destroy(struct slab **slab)
 
 static struct region *region_new(struct slab *slab)
 {
-    struct region *region = mem_alloc(REGION_BYTES);
-    uintptr_t first = (uintptr_t)region + sizeof *region;
-    first = (first + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1);
-    *region = (struct region){.first = (uint8_t *)first};
-    STEWARD_ASSERT(first + (size_t)REGION_PAGES * PAGE_BYTES <= (uintptr_t)region + REGION_BYTES);
+    struct region *region = mem_region(slab->regions_count++ >= SMALL_REGIONS);
+    *region = (struct region){.first = (uint8_t *)region + PAGE_BYTES};
     DL_PREPEND(slab->regions, region);
     slab->idle_regions++;
     return region;
@@ -137,7 +138,8 @@ static void page_return(struct slab *slab, struct page *page)
     if (slab->idle_regions >= IDLE_REGIONS) {
         DL_DELETE(slab->regions, region);
         ASAN_UNPOISON_MEMORY_REGION(region, REGION_BYTES);
-        free(region);
+        mem_region_free(region);
+        slab->regions_count--;
     } else {
         slab->idle_regions++;
     }

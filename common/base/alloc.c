@@ -6,6 +6,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ALLOC_BY_MALLOC 1 /* a leak checker does not look for pointers in mapped memory */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ALLOC_BY_MALLOC 1
+#endif
+#endif
 
 void *mem_alloc(size_t size)
 {
@@ -39,3 +48,49 @@ void *mem_dup(const void *data, size_t size)
     }
     return copy;
 }
+
+#ifdef ALLOC_BY_MALLOC
+
+void *mem_region(bool huge)
+{
+    void *region = aligned_alloc(MEM_REGION_BYTES, MEM_REGION_BYTES);
+    STEWARD_ASSERT(region != NULL); /* out of memory */
+    (void)huge;
+    return memset(region, 0, MEM_REGION_BYTES);
+}
+
+void mem_region_free(void *region)
+{
+    free(region);
+}
+
+#else
+
+/* Maps twice as much and gives back what is not aligned: the upper end stays, so that the next one,
+ * which the kernel puts below, lies beside it and joins it. */
+void *mem_region(bool huge)
+{
+    size_t twice = 2 * MEM_REGION_BYTES;
+    uint8_t *map = mmap(NULL, twice, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    STEWARD_ASSERT(map != MAP_FAILED); /* out of memory */
+    size_t above = ((uintptr_t)map + twice) % MEM_REGION_BYTES;
+    uint8_t *region = map + twice - above - MEM_REGION_BYTES;
+    if (region > map) {
+        munmap(map, (size_t)(region - map));
+    }
+    if (above > 0) {
+        munmap(region + MEM_REGION_BYTES, above);
+    }
+    if (huge) {
+        madvise(region, MEM_REGION_BYTES, MADV_HUGEPAGE); /* a wish: small pages serve as well */
+    }
+    return region;
+}
+
+void mem_region_free(void *region)
+{
+    int status = munmap(region, MEM_REGION_BYTES);
+    STEWARD_ASSERT(status == 0);
+}
+
+#endif
