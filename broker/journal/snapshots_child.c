@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 /* It yields to the loop: the processor and the disk are the loop's and the log's first. */
-#define NICENESS        10
+#define NICENESS        5
 #define IOPRIO_PROCESS  1
 #define IOPRIO_LOWEST   ((2 << 13) | 7) /* best effort, the lowest of it */
 #define OOM_SCORE       "700"           /* of 1000: the kernel takes the child before the parent */

@@ -81,7 +81,6 @@ bool snapshot_file_open(struct snapshot_file *file, const struct log_io *io, con
     if (file->file < 0) {
         return log_error_io(error, path, "open", file->file);
     }
-    io->uncache(io->context, file->file);
     if (!read_header(file, &table_sum) || !read_table(file, table_sum)) {
         snapshot_file_close(file);
         return false;
@@ -123,6 +122,7 @@ static bool state_known(struct snapshot_file *file, const uint8_t *block)
 
 bool snapshot_file_verify(struct snapshot_file *file)
 {
+    file->io->uncache(file->io->context, file->file); /* what is on the disk counts */
     uint8_t *block = mem_alloc(SNAPSHOT_BLOCK);
     bool good = true;
     for (uint64_t i = 0; good && i < file->shape.blocks; i++) {

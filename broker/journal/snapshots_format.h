@@ -1,7 +1,7 @@
 /*
  * The bytes of a snapshot file: docs/snapshot.md has them one by one.
  *
- *     header (4 KiB) | state, zeros up to 4 KiB | checksums of the state's blocks, zeros up to 4 KiB
+ *     header, 4 KiB | state, zeros up to 4 KiB | checksums of its blocks, zeros up to 4 KiB
  *
  * Every byte is under some checksum: a block's covers its zeros, the header's covers all before it
  * and has the table's. The same mark and state give the same bytes.
