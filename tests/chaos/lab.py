@@ -235,6 +235,7 @@ class Lab:
         self.directory = tempfile.mkdtemp(prefix=f"steward-chaos-{name}-", dir=parent)
         self.started, self.histories, self.cleaners = [], [], []
         self.result = {}
+        self.timed = True       # False: how long things took is told, and not judged
 
     def events(self):
         """(seconds of the histories' clock): now."""

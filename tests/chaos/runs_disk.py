@@ -31,7 +31,7 @@ def full(lab, rounds):
         eventually(lambda: refusal(node.endpoint), "a put is refused", 90, 0.2)
         refused.append(round(lab.events() - began, 1))
         acks_go_on(lab, load)
-        if "disk_full" not in node.log() and "tight" not in node.log():
+        if "event=disk_nearly_full" not in node.log():
             raise Failed("the manager's log does not say that the disk is full")
         disk.empty()
         eventually(lambda: not refusal(node.endpoint), "puts are taken again", 30, 0.2)
