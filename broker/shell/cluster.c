@@ -31,7 +31,7 @@ struct cluster {
     bool advertised; /* by the option, or by an endpoint we listen on */
     bool led;        /* as it was said last */
     uint64_t leader; /* likewise */
-    bool replaying, installing;
+    bool replaying, installing, waits;
     uint64_t look_ms, progress_ms;
 };
 
@@ -242,7 +242,7 @@ bool cluster_hand_over(struct cluster *cluster, uint64_t now_ms)
            journal_raft_change(cluster->journal, now_ms, RAFT_CHANGE_TRANSFER, 0) == CONSENSUS_OK;
 }
 
-void cluster_where(void *context, uint64_t node, struct slice *address, struct slice *endpoint)
+bool cluster_where(void *context, uint64_t node, struct slice *address, struct slice *endpoint)
 {
     const struct cluster *cluster = context;
     struct link_view view;
@@ -252,8 +252,10 @@ void cluster_where(void *context, uint64_t node, struct slice *address, struct s
     for (size_t i = 0; !self && links_look(cluster->links, i, &view); i++) {
         if (view.node == node) {
             *address = slice_str(view.address);
+            return view.up;
         }
     }
+    return self;
 }
 
 /* ---- the log -------------------------------------------------------------------------------- */
@@ -296,7 +298,8 @@ static void log_role(struct cluster *cluster)
 {
     bool leads = journal_ready(cluster->journal);
     uint64_t leader = journal_leader(cluster->journal);
-    if (leads == cluster->led && leader == cluster->leader) {
+    bool elected = leader == cluster->node && !leads; /* it leads soon: that is said then */
+    if (elected || (leads == cluster->led && leader == cluster->leader)) {
         return;
     }
     cluster->led = leads;
@@ -347,6 +350,13 @@ static void look(struct cluster *cluster, uint64_t now_ms)
     }
     cluster->replaying = status.replaying;
     cluster->installing = status.installing;
+    if (status.peers_count == 0 && !cluster->waits) {
+        log_event(
+            cluster->log, LEVEL_WARN, "waits_to_be_added", "text",
+            "this directory belongs to no cluster yet: steward cluster add ID, or --bootstrap "
+            "on each founder");
+    }
+    cluster->waits = status.peers_count == 0;
 }
 
 void cluster_flush(struct cluster *cluster, uint64_t now_ms)

@@ -113,32 +113,26 @@ static void journal_row(const struct request *request, struct raft_status *statu
     }
 }
 
-static void where_fields(const struct request *request, uint64_t node)
-{
-    struct slice address = slice_str(""), endpoint = slice_str("");
-    if (request->view->where) {
-        request->view->where(request->view->context, node, &address, &endpoint);
-    }
-    fields_text(request->rows, "address", address);
-    fields_text(request->rows, "endpoint", endpoint);
-}
-
 static void node_row(const struct request *request, const struct raft_status *status,
                      const struct raft_peer *peer)
 {
     struct buf *rows = request->rows;
     bool self = peer->id == status->node;
     uint64_t match = self && peer->match == 0 ? status->last : peer->match;
+    struct slice address = slice_str(""), endpoint = slice_str("");
+    const struct manage_view *view = request->view;
+    bool heard = view->where && view->where(view->context, peer->id, &address, &endpoint);
     fields_row(rows);
     fields_u64(rows, "node", peer->id);
     fields_text(rows, "role", slice_str(peer->voter ? "voter" : "spare"));
     fields_u64(rows, "leader", peer->id == status->leader);
-    fields_u64(rows, "alive", self || peer->alive);
+    fields_u64(rows, "alive", self || peer->alive || heard);
     fields_u64(rows, "match", match);
     fields_u64(rows, "lag", status->last > match ? status->last - match : 0);
     fields_u64(rows, "hash_index", self ? status->hash_index : peer->hash_index);
     fields_u64(rows, "hash", self ? status->hash : peer->hash);
-    where_fields(request, peer->id);
+    fields_text(rows, "address", address);
+    fields_text(rows, "endpoint", endpoint);
 }
 
 static void act_journal(struct request *request)

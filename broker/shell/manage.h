@@ -18,8 +18,9 @@ struct manage_view {
     struct journal *journal;
     uint64_t now_ms;
     /* What is known of a node: how others reach it, and how clients do; NULL: nothing. Both are
-     * borrowed until the next call; empty: not known. */
-    void (*where)(void *context, uint64_t node, struct slice *address, struct slice *endpoint);
+     * borrowed until the next call; empty: not known. true: it is heard of at present; the journal
+     * itself hears nothing of a spare. */
+    bool (*where)(void *context, uint64_t node, struct slice *address, struct slice *endpoint);
     void *context; /* of `where` */
 };
 
