@@ -90,7 +90,8 @@ uint64_t log_append(struct disk_log *log, const struct log_item *item);
 /* End of a loop turn: begins to write what has gathered, unless a record is in flight. */
 void log_flush(struct disk_log *log, uint64_t now_ms);
 
-/* Sockets of the log's threads (zsock_t *): when one is readable, call log_process. */
+/* Sockets of the log's threads (zsock_t *): when one is readable, or log_tick is due, call
+ * log_process. */
 #define LOG_SOCKETS 2
 void log_sockets(struct disk_log *log, void *sockets[LOG_SOCKETS]);
 

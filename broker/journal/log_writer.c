@@ -82,7 +82,10 @@ void log_worker_submit(struct log_worker *worker, struct log_job *job)
     STEWARD_ASSERT(worker->out == NULL);
     worker->out = job;
     if (worker->actor != NULL) {
-        send_job(zactor_sock(worker->actor), job);
+        zsock_t *socket = zactor_sock(worker->actor);
+        send_job(socket, job);
+        /* The descriptor is edge-triggered: it tells of what comes after this question. */
+        worker->early = (zsock_events(socket) & ZMQ_POLLIN) != 0;
     }
 }
 
@@ -107,6 +110,7 @@ struct log_job *log_worker_collect(struct log_worker *worker, bool wait)
         STEWARD_ASSERT(got == job);
     }
     worker->out = NULL;
+    worker->early = false;
     return job;
 }
 

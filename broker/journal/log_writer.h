@@ -12,6 +12,7 @@
 struct log_worker {
     void *actor;         /* zactor_t *; NULL: no thread */
     struct log_job *out; /* submitted, not collected yet */
+    bool early;          /* it was done so soon that the socket's descriptor does not tell */
 };
 
 void log_worker_start(struct log_worker *worker, bool thread);

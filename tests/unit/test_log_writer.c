@@ -128,6 +128,29 @@ static void wait_durable(struct disk_log *log, uint64_t sequence)
     zpoller_destroy(&poller);
 }
 
+/* A loop that polls descriptors waits for nothing but the disk: no wake-up is lost. */
+START_TEST(descriptors_tell_of_each_record)
+{
+    struct found found = {0, 0};
+    struct disk_log *log = open_log(&found);
+    void *sockets[LOG_SOCKETS];
+    struct pollfd polled[LOG_SOCKETS];
+    log_sockets(log, sockets);
+    for (size_t i = 0; i < LOG_SOCKETS; i++) {
+        polled[i] = (struct pollfd){.fd = (int)zsock_fd(sockets[i]), .events = POLLIN};
+    }
+    for (size_t i = 0; i < 300; i++) {
+        uint64_t sequence = append(log, 100);
+        while (log_process(log, now_ms()) && log_durable(log) < sequence) {
+            log_flush(log, now_ms());
+            bool told = log_deadline(log) <= now_ms() || poll(polled, LOG_SOCKETS, 20000) > 0;
+            ck_assert(told);
+        }
+    }
+    log_close(&log);
+}
+END_TEST
+
 START_TEST(what_is_durable_comes_back)
 {
     struct found found = {0, 0};
@@ -321,6 +344,7 @@ int main(int argc, char **argv)
     TCase *tcase = tcase_create("files");
     tcase_set_timeout(tcase, 100);
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, descriptors_tell_of_each_record);
     tcase_add_test(tcase, what_is_durable_comes_back);
     tcase_add_test(tcase, what_gathers_is_one_record);
     tcase_add_test(tcase, it_recycles_while_it_runs);
