@@ -9,6 +9,7 @@
 
 #include "broker/shell/endpoint.h"
 #include "broker/shell/manager.h"
+#include "broker/shell/notify.h"
 #include "broker/shell/recovery.h"
 #include "broker/shell/signals.h"
 #include "broker/shell/system.h"
@@ -43,6 +44,7 @@ struct loop {
     zloop_t *zloop;
     struct manager manager;
     struct log *log;
+    struct notify notify;
     const struct options *options;
     size_t listening;                 /* this many of options->listen are bound */
     int signals;                      /* descriptor */
@@ -180,6 +182,7 @@ static int on_pulse(zloop_t *zloop, int timer, void *context)
     if (system_descriptors_exhausted()) {
         log_event(loop->log, LEVEL_WARN, "descriptors_exhausted", NULL, NULL);
     }
+    notify_alive(&loop->notify, loop->manager.now_ms);
     return turn(loop);
 }
 
@@ -190,6 +193,7 @@ static void begin_leaving(struct loop *loop, int signal_number)
 {
     struct manager *manager = &loop->manager;
     loop->leaving = signal_number;
+    notify_stopping("draining");
     if (manager->cluster && cluster_hand_over(manager->cluster, manager->now_ms)) {
         loop->hand_over_end_ms = manager->now_ms + LIMIT_TRANSFER_MS;
         log_event(loop->log, LEVEL_INFO, "handing_over", NULL, NULL);
@@ -322,6 +326,7 @@ static void log_start(struct loop *loop)
     }
     log_number(&line, "pid", (uint64_t)getpid());
     log_end(&line);
+    notify_ready("serving");
 }
 
 /* What clients were not told is not promised; more must not be said. */
@@ -416,6 +421,7 @@ int loop_run(const struct options *options, struct log *log)
         free(loop);
         return 1;
     }
+    notify_init(&loop->notify);
     zsys_handler_set(NULL); /* czmq's own handlers would end the loop behind our back */
     system_prepare(log, options->connections_max);
     int code = start(loop);

@@ -4,6 +4,7 @@
  */
 #include "broker/shell/recovery.h"
 
+#include "broker/shell/notify.h"
 #include "broker/shell/signals.h"
 
 #include <poll.h>
@@ -21,6 +22,7 @@ struct recovery {
     struct pollfd polled[JOURNAL_DESCRIPTORS + 1]; /* the signals' first */
     nfds_t count;
     uint64_t start_ms, told_ms; /* CLOCK_BOOTTIME */
+    struct notify notify;
 };
 
 static void watch(struct recovery *recovery, int signals)
@@ -95,6 +97,7 @@ enum recovery_end recovery_run(struct manager *manager, int signals)
         uint64_t now_ms = clock_boot_ms();
         if (now_ms - recovery.told_ms >= PROGRESS_MS) {
             tell(&recovery, "recovering", now_ms);
+            notify_starting(&recovery.notify, now_ms, "reading what was kept");
         }
     }
     tell(&recovery, "recovered", clock_boot_ms());
