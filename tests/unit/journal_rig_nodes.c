@@ -4,6 +4,7 @@
 #include "common/base/alloc.h"
 
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 
 /* ---- the network ---- */
@@ -22,6 +23,7 @@ static void on_send(void *context, uint64_t to, struct slice bytes)
     trio->sent++;
     trio->largest = bytes.size > trio->largest ? bytes.size : trio->largest;
     trio->kinds[bytes.data[0]]++;
+    trio->nodes[to].bytes += bytes.size;
 }
 
 static void deliver(struct trio *trio)
@@ -67,12 +69,41 @@ static void on_applied(void *context, uint64_t now_ms, const struct effects *eff
     }
 }
 
+static struct trio *current;
+
+/* The disk's functions get the disk: these find the node that has it. */
+static struct trio_node *node_of(void *disk)
+{
+    size_t i = 0;
+    while (i < TRIO_NODES - 1 && current->nodes[i].disk != disk) {
+        i++;
+    }
+    return &current->nodes[i];
+}
+
+static bool disk_is_busy(void *context)
+{
+    return node_of(context)->busy;
+}
+
+static int disk_open(void *context, const char *path, int how)
+{
+    if (node_of(context)->no_room && (how & LOG_OPEN_CREATE) && strstr(path, "/snapshot/")) {
+        return -ENOSPC;
+    }
+    return disk_io(context)->open(context, path, how);
+}
+
 bool trio_open(struct trio *trio, uint64_t id, bool join)
 {
     struct trio_node *node = &trio->nodes[id];
+    current = trio;
     node->trio = trio;
     node->id = id;
     node->disk = node->disk ? node->disk : disk_new(id);
+    node->io = *disk_io(node->disk);
+    node->io.busy = disk_is_busy;
+    node->io.open = disk_open;
     node->core = core_new();
     node->handed = 0;
     node->lives++;
@@ -89,7 +120,7 @@ bool trio_open(struct trio *trio, uint64_t id, bool join)
                                            .send = on_send,
                                            .seed = (uint32_t)(id * 77 + node->lives),
                                            .snapshot_bytes = trio->snapshot_bytes,
-                                           .io = disk_io(node->disk),
+                                           .io = &node->io,
                                            .segment_bytes = TRIO_SEGMENT,
                                            .no_threads = true,
                                            .format = node->format};
@@ -247,6 +278,21 @@ void trio_put(struct trio *trio, size_t count)
     }
     ck_assert_uint_ge(trio->replies, wanted);
     ck_assert_uint_eq(trio->refused, 0);
+}
+
+void trio_put_large(struct trio *trio, size_t count)
+{
+    trio_put(trio, 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t wanted = trio->replies + 150;
+        for (int k = 0; k < 150; k++) {
+            trio_put_one(trio, trio_leader(trio));
+        }
+        for (unsigned k = 0; k < TRIO_PATIENCE && trio->replies < wanted; k++) {
+            trio_step(trio);
+        }
+        ck_assert_uint_ge(trio->replies, wanted);
+    }
 }
 
 /* ---- judgement ---- */

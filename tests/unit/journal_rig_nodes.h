@@ -25,7 +25,10 @@ struct trio_node {
     struct core *core;
     struct journal *journal; /* NULL: down */
     struct log_error error;
-    bool was_ready;
+    struct log_io io;     /* the disk's, and: */
+    bool busy;            /* what it was told to write is not written yet */
+    bool no_room;         /* for snapshots */
+    size_t bytes;         /* sent to it, up or down */
     size_t lives, handed; /* handed: effects of own commands in this life */
     uint8_t format;       /* see journal_raft_options */
 };
@@ -77,6 +80,8 @@ struct trio_node *trio_elect(struct trio *trio);
 /* Opens the client's session if there is none; then puts so many, some at a time, and waits until
  * each is confirmed. */
 void trio_put(struct trio *trio, size_t count);
+/* So many entries of about 100 KB, one after the other. */
+void trio_put_large(struct trio *trio, size_t count);
 /* Gives one put to a node that is ready, and does not wait. */
 void trio_put_one(struct trio *trio, struct trio_node *node);
 

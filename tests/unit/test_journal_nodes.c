@@ -150,6 +150,62 @@ START_TEST(two_of_three_lost_and_nothing_is_confirmed)
 }
 END_TEST
 
+START_TEST(a_vote_leaves_when_it_is_on_disk)
+{
+    trio_init(&trio, 3);
+    trio_put(&trio, 10);
+    trio_settle(&trio);
+    struct trio_node *leader = trio_leader(&trio), *voter = follower_of(leader);
+    struct trio_node *third = &trio.nodes[6 - leader->id - voter->id];
+    trio_crash(&trio, leader->id, false);
+    voter->busy = true;
+    for (int i = 0; i < 600; i++) {
+        trio_step(&trio);
+        ck_assert_int_ne(trio_status(&trio, third->id).role, CONSENSUS_LEADER);
+    }
+    voter->busy = false;
+    trio_put(&trio, 10);
+    stop();
+}
+END_TEST
+
+START_TEST(who_is_down_is_not_sent_much)
+{
+    trio_init(&trio, 3);
+    trio.snapshot_bytes = 1ULL << 40;
+    trio_put(&trio, 10);
+    uint64_t down = follower_of(trio_leader(&trio))->id;
+    trio_crash(&trio, down, false);
+    trio_put_large(&trio, 30);
+    trio.nodes[down].bytes = 0;
+    uint64_t began = trio.now_ms;
+    trio_run(&trio, 400);
+    uint64_t beats = (trio.now_ms - began) / LIMIT_HEARTBEAT_MS + 2;
+    ck_assert_uint_le(trio.nodes[down].bytes,
+                      beats * (LIMIT_APPEND_SILENT_BYTES + TRIO_SEGMENT / 2));
+    ck_assert_uint_le(trio.largest, LIMIT_APPEND_BYTES + TRIO_SEGMENT);
+    stop();
+}
+END_TEST
+
+START_TEST(a_message_says_who_sent_it)
+{
+    struct peer_message message = {.type = PEER_APPEND, .from = 3, .to = 1, .term = 100};
+    struct buf bytes = {0};
+    trio_init(&trio, 3);
+    buf_u8(&bytes, PEER_BYTES_CONSENSUS);
+    peer_encode(&message, &bytes);
+    journal_raft_receive(trio.nodes[1].journal, trio.now_ms, 2, buf_view(&bytes));
+    ck_assert_uint_eq(trio_status(&trio, 1).dropped, 1);
+    ck_assert_ptr_nonnull(strstr(trio_status(&trio, 1).dropped_why, "another sender"));
+    journal_raft_receive(trio.nodes[1].journal, trio.now_ms, 3, buf_view(&bytes));
+    ck_assert_uint_eq(trio_status(&trio, 1).dropped, 1);
+    ck_assert_uint_eq(trio_status(&trio, 1).term, 100);
+    buf_fini(&bytes);
+    stop();
+}
+END_TEST
+
 /* ---- lost, doubled ---- */
 
 static uint32_t chance;
@@ -429,6 +485,9 @@ int main(void)
     tcase_add_test(tcase, a_leader_that_is_cut_off_forgets_what_it_could_not_confirm);
     tcase_add_test(tcase, each_node_restarts_and_comes_back);
     tcase_add_test(tcase, two_of_three_lost_and_nothing_is_confirmed);
+    tcase_add_test(tcase, a_vote_leaves_when_it_is_on_disk);
+    tcase_add_test(tcase, who_is_down_is_not_sent_much);
+    tcase_add_test(tcase, a_message_says_who_sent_it);
     tcase_add_test(tcase, lost_messages_do_no_harm);
     tcase_add_test(tcase, hostile_bytes_are_dropped_and_counted);
     tcase_add_test(tcase, one_node_grows_to_three);

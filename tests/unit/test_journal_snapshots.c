@@ -96,6 +96,99 @@ START_TEST(one_can_be_asked_for)
 }
 END_TEST
 
+START_TEST(time_goes_on_behind_a_snapshot)
+{
+    trio_init(&trio, 1);
+    trio_put(&trio, 10);
+    ck_assert(journal_raft_snapshot_now(trio.nodes[1].journal, trio.now_ms));
+    uint64_t time_ms = journal_time_ms(trio.nodes[1].journal);
+    trio_run(&trio, 50);
+    trio_close(&trio, 1);
+    trio.now_ms = 100; /* the wall clock was set back */
+    ck_assert(trio_open(&trio, 1, false));
+    ck_assert_uint_ge(journal_time_ms(trio.nodes[1].journal), time_ms);
+    trio_elect(&trio);
+    ck_assert_uint_ge(journal_time_ms(trio.nodes[1].journal), time_ms);
+    stop();
+}
+END_TEST
+
+START_TEST(a_large_state_is_not_written_all_the_time)
+{
+    size_t taken = 0;
+    uint64_t index = 0;
+    trio_init(&trio, 1);
+    for (int i = 0; i < 40; i++) {
+        trio_put_large(&trio, 1);
+        trio_run(&trio, 30);
+        taken += trio_status(&trio, 1).snapshot_index != index;
+        index = trio_status(&trio, 1).snapshot_index;
+    }
+    ck_assert_uint_ge(taken, 4); /* 4 MB, and twice the state each time */
+    ck_assert_uint_le(taken, 8);
+    stop();
+}
+END_TEST
+
+START_TEST(one_that_finds_no_room_is_tried_again_later)
+{
+    trio_init(&trio, 1);
+    trio_put(&trio, 10);
+    trio_run(&trio, 50);
+    trio_close(&trio, 1);
+    trio.snapshot_bytes = 1000;
+    struct trio_node *node = &trio.nodes[1];
+    ck_assert(trio_open(&trio, 1, false));
+    node->no_room = true;
+    trio_run(&trio, 20);
+    ck_assert_ptr_null(journal_failure(node->journal));
+    ck_assert_ptr_nonnull(trio_status(&trio, 1).snapshot_trouble);
+    ck_assert_uint_eq(trio_status(&trio, 1).snapshot_index, 0);
+    node->no_room = false;
+    trio_run(&trio, LIMIT_SNAPSHOT_RETRY_MS / TRIO_STEP_MS - 60);
+    ck_assert_uint_eq(trio_status(&trio, 1).snapshot_index, 0);
+    trio_run(&trio, 200);
+    ck_assert_uint_gt(trio_status(&trio, 1).snapshot_index, 0);
+    ck_assert_ptr_null(trio_status(&trio, 1).snapshot_trouble);
+    stop();
+}
+END_TEST
+
+START_TEST(what_the_log_holds_is_applied_by_and_by)
+{
+    struct command tick = {.kind = COMMAND_TICK};
+    trio_init(&trio, 1);
+    trio_put(&trio, 10);
+    for (size_t i = 0; i < 3 * LIMIT_APPLY_COMMANDS; i++) {
+        journal_submit(trio.nodes[1].journal, trio.now_ms, &tick);
+    }
+    trio.snapshot_bytes = 1ULL << 40;
+    trio_settle(&trio);
+    uint64_t last = trio_status(&trio, 1).last;
+    trio_close(&trio, 1);
+    ck_assert(trio_open(&trio, 1, false));
+    struct journal *journal = trio.nodes[1].journal;
+    unsigned turns = 0;
+    uint64_t applied = 0;
+    while (trio_status(&trio, 1).applied < last) {
+        journal_process(journal, trio.now_ms);
+        turns++;
+        bool more = trio_status(&trio, 1).applied > applied;
+        applied = trio_status(&trio, 1).applied;
+        ck_assert_uint_lt(turns, 20);
+        if (applied < last && more) {
+            ck_assert(trio_status(&trio, 1).replaying);
+            ck_assert_uint_eq(journal_deadline(journal), 0); /* goes on with the next turn */
+            ck_assert(!journal_ready(journal));
+        }
+    }
+    ck_assert_uint_ge(turns, 2);
+    trio_elect(&trio);
+    ck_assert_uint_ge(trio_messages(&trio, 1), trio.replies);
+    stop();
+}
+END_TEST
+
 START_TEST(a_crash_at_any_time_of_it_loses_nothing)
 {
     trio_init(&trio, 1);
@@ -244,15 +337,23 @@ static bool lose_all_pieces(struct trio *world, const struct trio_packet *packet
     return packet->bytes.data[0] == PEER_BYTES_PIECE;
 }
 
-START_TEST(a_new_leader_without_that_snapshot_offers_its_own)
+/* Starts to install, and gets no piece yet; returns the index that it wants. */
+static uint64_t begin_install(struct trio_node *away)
 {
-    struct trio_node *away = leave_behind(), *old = trio_leader(&trio);
     trio.loss = lose_all_pieces;
     ck_assert(trio_open(&trio, away->id, false));
     for (unsigned i = 0; i < TRIO_PATIENCE && !trio_status(&trio, away->id).installing; i++) {
         trio_step(&trio);
     }
+    trio_run(&trio, 5);
     ck_assert(trio_status(&trio, away->id).installing);
+    return trio_status(&trio, trio_leader(&trio)->id).snapshot_index;
+}
+
+START_TEST(a_new_leader_without_that_snapshot_offers_its_own)
+{
+    struct trio_node *away = leave_behind(), *old = trio_leader(&trio);
+    begin_install(away);
     /* The third node makes its own, of a later index, and leads. */
     trio_put(&trio, 1);
     struct trio_node *third = &trio.nodes[6 - away->id - old->id];
@@ -264,6 +365,55 @@ START_TEST(a_new_leader_without_that_snapshot_offers_its_own)
     trio_elect(&trio);
     ck_assert_ptr_eq(trio_leader(&trio), third);
     trio_settle(&trio);
+    ck_assert_uint_ge(trio_messages(&trio, away->id), trio.replies);
+    stop();
+}
+END_TEST
+
+START_TEST(what_a_follower_wants_is_kept_for_it)
+{
+    struct trio_node *away = leave_behind();
+    uint64_t wanted = begin_install(away);
+    for (int i = 0; i < 4; i++) {
+        trio_put(&trio, 1);
+        ck_assert(journal_raft_snapshot_now(trio_leader(&trio)->journal, trio.now_ms));
+        trio_run(&trio, 60);
+        ck_assert(trio_status(&trio, away->id).installing);
+    }
+    trio.loss = NULL;
+    for (unsigned i = 0; i < TRIO_PATIENCE && trio_status(&trio, away->id).installing; i++) {
+        trio_step(&trio);
+    }
+    ck_assert_uint_eq(trio_status(&trio, away->id).snapshot_index, wanted);
+    trio_settle(&trio);
+    stop();
+}
+END_TEST
+
+START_TEST(who_no_longer_has_it_says_so)
+{
+    struct trio_node *away = leave_behind(), *old = trio_leader(&trio);
+    struct trio_node *third = &trio.nodes[6 - away->id - old->id];
+    uint64_t wanted = begin_install(away);
+    trio_put(&trio, 1);
+    trio_settle_but(&trio, away->id);
+    for (int i = 0; i < 3; i++) { /* the third has others, and leads */
+        trio_put(&trio, 1);
+        trio_settle_but(&trio, away->id);
+        ck_assert(journal_raft_snapshot_now(third->journal, trio.now_ms));
+        trio_run(&trio, 60);
+    }
+    ck_assert_int_eq(
+        journal_raft_change(old->journal, trio.now_ms, RAFT_CHANGE_TRANSFER, third->id),
+        CONSENSUS_OK);
+    for (unsigned i = 0; i < TRIO_PATIENCE && !journal_ready(third->journal); i++) {
+        trio_step(&trio);
+    }
+    ck_assert(trio_status(&trio, away->id).installing);
+    ck_assert_uint_eq(trio_status(&trio, away->id).leader, third->id);
+    trio.loss = NULL;
+    trio_settle(&trio);
+    ck_assert_uint_gt(trio_status(&trio, away->id).snapshot_index, wanted);
     ck_assert_uint_ge(trio_messages(&trio, away->id), trio.replies);
     stop();
 }
@@ -297,9 +447,7 @@ START_TEST(a_follower_far_behind_is_fed_in_parts)
     members_set(&trio.founders, 2, MEMBER_VOTER);
     members_set(&trio.founders, 3, MEMBER_VOTER);
     ck_assert(trio_open(&trio, 1, false) && trio_open(&trio, 2, false));
-    for (int i = 0; i < 40; i++) {
-        trio_put(&trio, 200);
-    }
+    trio_put_large(&trio, 60);
     trio.largest = 0;
     ck_assert(trio_open(&trio, 3, false));
     trio_settle(&trio);
@@ -376,6 +524,10 @@ int main(void)
     tcase_add_test(tcase, a_snapshot_comes_after_enough_log_and_the_log_goes);
     tcase_add_test(tcase, the_log_stays_small_while_the_state_does);
     tcase_add_test(tcase, one_can_be_asked_for);
+    tcase_add_test(tcase, time_goes_on_behind_a_snapshot);
+    tcase_add_test(tcase, a_large_state_is_not_written_all_the_time);
+    tcase_add_test(tcase, one_that_finds_no_room_is_tried_again_later);
+    tcase_add_test(tcase, what_the_log_holds_is_applied_by_and_by);
     tcase_add_test(tcase, a_crash_at_any_time_of_it_loses_nothing);
     tcase_add_test(tcase, a_log_that_does_not_reach_its_snapshot_is_refused);
     tcase_add_test(tcase, a_failed_disk_ends_it_while_a_snapshot_is_written);
@@ -383,6 +535,8 @@ int main(void)
     tcase_add_test(tcase, a_crash_at_any_time_of_an_install_loses_nothing);
     tcase_add_test(tcase, pieces_that_are_lost_are_asked_for_again);
     tcase_add_test(tcase, a_new_leader_without_that_snapshot_offers_its_own);
+    tcase_add_test(tcase, what_a_follower_wants_is_kept_for_it);
+    tcase_add_test(tcase, who_no_longer_has_it_says_so);
     tcase_add_test(tcase, the_log_is_kept_for_who_is_a_little_behind);
     tcase_add_test(tcase, a_follower_far_behind_is_fed_in_parts);
     tcase_add_test(tcase, a_full_disk_is_told_of_and_room_ends_it);
