@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The whole idea in one run: demo.sh BUILD_DIR [DIRECTORY-OF-TEXTS]
 #
-# A manager; 3 producers that put every line of some texts; 4 consumers that count words, one of
-# them killed while it holds leases; a lock that guards the merge of the counts. The result must be
-# what tr, sort and uniq say of the same files. Then failure 1 of multiprocessing.Manager: the
-# holder of a lock is killed. Ends with 1 if anything is not as it should be.
+# A manager; 3 producers that put every line of some texts; 4 consumers that count words. In the
+# middle the manager itself is killed and started again; then a consumer is killed while it holds
+# leases. A lock guards the merge of the counts. The result must be what tr, sort and uniq say of the
+# same files. Then failure 1 of multiprocessing.Manager: the holder of a lock is killed. Ends with 1
+# if anything is not as it should be.
 set -u
 export LC_ALL=C
 
@@ -57,11 +58,16 @@ until_true() {
 
 # ---- the manager ---------------------------------------------------------------------------------
 
+start_manager() {
+    "$build/stewardd" --data "$dir/data" --listen "$STEWARD_ENDPOINT" 2>>"$dir/log" &
+    manager=$!
+    ours+=("$manager")
+    until_true 10 "$steward" stat >"$dir/stat" 2>&1 || fail "no answer: $(tail -n 1 "$dir/stat")"
+}
+
 head_line "one manager, 3 producers, 4 consumers, one queue, one lock"
-"$build/stewardd" --memory --listen "$STEWARD_ENDPOINT" 2>"$dir/log" &
-ours+=($!)
-until_true 10 "$steward" stat >"$dir/stat" 2>&1 || fail "no answer: $(tail -n 1 "$dir/stat")"
-say "the manager runs: process ${ours[0]}, $STEWARD_ENDPOINT"
+start_manager
+say "the manager runs: process $manager, $STEWARD_ENDPOINT, data in $dir/data"
 
 # ---- words ---------------------------------------------------------------------------------------
 
@@ -92,6 +98,28 @@ for i in 1 2 3; do
     consumers+=($!)
     ours+=($!)
 done
+connected() { # all four consumers
+    local list pid
+    list=$("$steward" session list --json)
+    for pid in "$victim" "${consumers[@]}"; do
+        [[ $list == *"\"pid\":$pid,"* ]] || return 1
+    done
+}
+until_true 10 connected || fail "not all consumers came"
+kept=$(field put "$steward" queue show lines)
+killed=$(ms)
+{ kill -9 "$manager" && wait "$manager"; } 2>/dev/null
+say "the manager (process $manager) was killed with SIGKILL at $killed ms; it had $kept lines"
+sleep 0.5 # everybody notices
+start_manager
+away=$(($(ms) - killed))
+say "it runs again: process $manager, $(grep -o 'event=recovered.*' "$dir/log" | tail -n 1)"
+[ "$(field put "$steward" queue show lines)" -ge "$kept" ] || fail "lines are lost"
+leased=$(field leased "$steward" queue show lines)
+[ "${leased:-0}" -gt 0 ] || fail "the leases are lost"
+resumed() { [ "$(field resumed "$steward" stat)" -ge 4 ]; }
+until_true 20 resumed || fail "not all consumers came back"
+say "all $kept lines are there; leased=$leased; the consumers resumed their sessions and go on"
 killed=$(ms)
 { kill -9 "$victim" && wait "$victim"; } 2>/dev/null
 say "consumer 4 was killed with SIGKILL at $killed ms"
@@ -159,11 +187,12 @@ words                                         $words
 lines of the killed consumer, given to others $redelivered
 fencing token of the last merge               $(head -n 1 "$dir/result" | cut -d' ' -f2)
 until nothing was unfinished                  $joined ms (2000 of them the dead worker's grace time)
+the manager was away                          $away ms (500 of them asleep); nothing was lost
 a killed holder's lock was free after         $passed ms
 END
 head_line "try next"
 cat <<END
-$build/stewardd --memory &
+$build/stewardd --data /tmp/steward.data &
 seq 100000 | $steward put n && $steward get n -n 100000 | tail -n 1
 $steward bench throughput --producers 2 --consumers 2 --seconds 5
 END
