@@ -103,7 +103,8 @@ uint64_t snapshots_give_up(struct snapshots *snapshots)
     const struct kept *last = newest(snapshots);
     for (size_t i = 0; i < snapshots->kept_count && last; i++) {
         uint64_t index = snapshots->kept[i].mark.at.index;
-        if (index < last->mark.at.index && index != snapshots->held) {
+        if (index < last->mark.at.index && index != snapshots->held &&
+            index != snapshots->held_backup) {
             if (snapshots->reading_index == index) {
                 stop_reading(snapshots);
             }
@@ -126,6 +127,11 @@ bool snapshots_newest(const struct snapshots *snapshots, struct snapshot_mark *o
 void snapshots_hold(struct snapshots *snapshots, uint64_t index)
 {
     snapshots->held = index;
+}
+
+void snapshots_hold_backup(struct snapshots *snapshots, uint64_t index)
+{
+    snapshots->held_backup = index;
 }
 
 const struct log_error *snapshots_damage(const struct snapshots *snapshots)

@@ -97,8 +97,10 @@ bool snapshots_size(struct snapshots *snapshots, uint64_t index, uint64_t *bytes
 int64_t snapshots_read(struct snapshots *snapshots, uint64_t index, uint64_t offset, void *out,
                        size_t size);
 
-/* Keeps the one of that index although newer ones come; 0: none. One at a time. */
+/* Keeps the one of that index although newer ones come; 0: none. One at a time for followers, and
+ * one for a backup. */
 void snapshots_hold(struct snapshots *snapshots, uint64_t index);
+void snapshots_hold_backup(struct snapshots *snapshots, uint64_t index);
 
 /* ---- receiving ------------------------------------------------------------------------------ */
 

@@ -51,7 +51,7 @@ void snapshots_out_open(struct snapshots_out *out, const char *path, uint64_t ex
         out->file = -1;
         return;
     }
-    int status = io->allocate(io->context, out->file, expected);
+    int status = expected > 0 ? io->allocate(io->context, out->file, expected) : 0;
     out->full = status == -ENOSPC;
     if (status < 0 && !out->full) {
         fail(out, status, "allocate");

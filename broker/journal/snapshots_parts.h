@@ -80,8 +80,8 @@ struct snapshots {
     char directory[LOG_DIR_BYTES];    /* DIR/snapshot */
     struct kept kept[SNAPSHOTS_KEPT]; /* ascending by index */
     size_t kept_count;
-    uint64_t held; /* index, 0: none */
-    int reading;   /* file of the last snapshots_read, -1: none */
+    uint64_t held, held_backup; /* indexes, 0: none */
+    int reading;                /* file of the last snapshots_read, -1: none */
     uint64_t reading_index;
     bool unfinished; /* SNAPSHOTS_WRITING is there */
     bool received;   /* SNAPSHOTS_RECEIVING is there */

@@ -1,7 +1,9 @@
-/* stewardd: reads its options and serves. Exit codes: 0 ok, 1 failed, 2 usage. */
+/* stewardd: reads its options and serves, or runs a subcommand. Exit codes: 0 ok, 1 failed, 2
+ * usage. */
 #include "broker/shell/config.h"
 #include "broker/shell/loop.h"
 #include "broker/shell/system.h"
+#include "broker/shell/tools.h"
 
 #include <czmq.h>
 #include <stdio.h>
@@ -35,11 +37,14 @@ static int run(const struct options *options)
 
 int main(int argc, char **argv)
 {
+    int code = EXIT_USAGE;
+    if (tools_run(argc, (const char *const *)argv, &code)) {
+        return code;
+    }
     struct options options;
     struct options_error error;
     options_init(&options);
     bool read = config_read(&options, argc, (const char **)argv, environ, &error);
-    int code = EXIT_USAGE;
     if (read) {
         code = run(&options);
     } else {

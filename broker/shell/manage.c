@@ -245,7 +245,7 @@ static void hold(struct request *request, struct snapshots *store, uint64_t inde
 {
     request->manage->held = index;
     request->manage->used_ms = request->view->now_ms;
-    snapshots_hold(store, index);
+    snapshots_hold_backup(store, index);
 }
 
 static void say_busy(struct request *request, uint64_t index)
@@ -276,7 +276,9 @@ static void act_begin(struct request *request)
         say(request->rows, STW_EINVAL, "an index that was told before");
         return;
     }
-    bool other = request->manage->held != 0 && request->manage->held < wanted;
+    uint64_t idle_ms = request->view->now_ms - request->manage->used_ms;
+    bool other = request->manage->held != 0 && request->manage->held < wanted &&
+                 idle_ms < LIMIT_BACKUP_PAUSE_MS;
     if (!other && snapshots_newest(store, &newest) && newest.at.index >= wanted &&
         snapshots_size(store, newest.at.index, &size)) {
         hold(request, store, newest.at.index);
@@ -343,7 +345,7 @@ void manage_tick(struct manage *manage, const struct manage_view *view)
 {
     if (manage->held != 0 && view->now_ms - manage->used_ms >= LIMIT_BACKUP_IDLE_MS) {
         manage->held = 0;
-        snapshots_hold(journal_raft_snapshots(view->journal), 0);
+        snapshots_hold_backup(journal_raft_snapshots(view->journal), 0);
     }
 }
 

@@ -19,6 +19,7 @@
 
 /* milliseconds: how long one answer may take; the pause while the snapshot is being written */
 #define ANSWER_TIMEOUT_MS 60000
+#define END_TIMEOUT_MS    2000
 #define PAUSE_MS          100
 
 /* count: how often it begins anew when the snapshot is gone */
@@ -112,7 +113,7 @@ static void end(struct cli *cli, const struct backup *backup)
     char index[24];
     stw_rows *rows = NULL;
     snprintf(index, sizeof(index), "%" PRIu64, backup->index);
-    (void)stw_manage(cli->client, "backup.end", index, ANSWER_TIMEOUT_MS, &rows);
+    (void)stw_manage(cli->client, "backup.end", index, END_TIMEOUT_MS, &rows);
     stw_rows_free(&rows); /* if it was not heard, the manager forgets by itself */
 }
 
@@ -258,14 +259,13 @@ static int run(struct cli *cli, struct backup *backup)
     if (!file_end(backup)) {
         return file_failed(cli, backup, "finish");
     }
-    end(cli, backup);
     report(cli, backup);
     return EXIT_DONE;
 }
 
 int cmd_backup(struct cli *cli)
 {
-    struct backup backup = {.path = cli->operands[0], .fd = -1};
+    struct backup backup = {.path = cli->operands[0], .fd = -1, .shown_ms = now_ms()};
     if (to_stdout(&backup) && isatty(STDOUT_FILENO)) {
         return usage(cli, "a backup is not written to a terminal: redirect it, or name a file");
     }
@@ -278,6 +278,9 @@ int cmd_backup(struct cli *cli)
         return code;
     }
     code = run(cli, &backup);
+    if (backup.index != 0) {
+        end(cli, &backup);
+    }
     if (backup.fd > STDOUT_FILENO) {
         close(backup.fd);
         unlink(backup.part);

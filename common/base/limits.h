@@ -252,6 +252,9 @@
 /* bytes: of a backup in one answer; with its rows it fits a packet */
 #define LIMIT_BACKUP_PIECE_BYTES (128 * 1024)
 
+/* milliseconds: after such a pause in reading a backup, the next one is not kept waiting for it */
+#define LIMIT_BACKUP_PAUSE_MS 3000
+
 /* milliseconds: a backup that was not read for so long is over; what it reads may go */
 #define LIMIT_BACKUP_IDLE_MS 30000
 

@@ -277,13 +277,17 @@ START_TEST(files_by_turns)
         ck_assert_int_eq(count_names(&world), (i < 2 ? 1 : i < 6 ? 2 : 3));
         if (i == 4) {
             snapshots_hold(world.store, 4);
+            snapshots_hold_backup(world.store, 4);
         }
         ck_assert(i < 4 || snapshots_size(world.store, 4, &bytes));
     }
     ck_assert_uint_eq(numbers[1], numbers[3]);
     ck_assert_uint_eq(numbers[2], numbers[4]);
     ck_assert_uint_eq(numbers[4], number_of(&world, 4));
-    snapshots_hold(world.store, 0);
+    snapshots_hold(world.store, 0); /* the backup's hold is another one */
+    ck_assert_int_eq(take(&world, 8), SNAPSHOTS_WRITTEN);
+    ck_assert(snapshots_size(world.store, 4, &bytes));
+    snapshots_hold_backup(world.store, 0);
     ck_assert_int_eq(take(&world, 9), SNAPSHOTS_WRITTEN);
     ck_assert_int_eq(count_names(&world), 2);
     ck_assert(!snapshots_size(world.store, 4, &bytes));
