@@ -295,12 +295,12 @@ def percentiles(values):
 
 
 def command(*argv, timeout=PATIENCE, check=True, env=None):
-    """Runs a program to its end; its stdout."""
+    """Runs a program to its end; its stdout. With check False also what it said of a failure."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=timeout, check=False, env=env or environment())
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(argv)}: {done.returncode}: {done.stdout}{done.stderr}".strip())
-    return done.stdout
+    return done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
 
 def steward(endpoints, *argv, timeout=PATIENCE, check=True, prefix=()):

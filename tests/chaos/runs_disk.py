@@ -28,6 +28,7 @@ def full(lab, rounds):
     for _ in range(rounds):
         disk.fill()
         began = lab.events()
+        load.alive()
         eventually(lambda: refusal(node.endpoint), "a put is refused", 90, 0.2)
         refused.append(round(lab.events() - began, 1))
         acks_go_on(lab, load)
