@@ -27,7 +27,10 @@
     X(PAUSE_IGNORED, "a paused queue delivers")                                                    \
     X(TTL_IGNORED, "a message outlives its time-to-live")                                          \
     X(DETACHED_SERVED, "who waits for a detached session is still served")                         \
-    X(DEDUP_EXPIRED, "a dedup id counts after its window")
+    X(DEDUP_EXPIRED, "a dedup id counts after its window")                                         \
+    X(ANSWERS_UNSAVED, "what answers carry is not in the snapshot")                                \
+    X(TOKENS_RESET, "tokens begin again after a snapshot was loaded")                              \
+    X(LEADER_IMPATIENT, "a new leader gives nobody the full time again")
 
 enum canary {
     CANARY_NONE = 0,

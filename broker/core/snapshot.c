@@ -6,6 +6,7 @@
  */
 #include "broker/core/internal.h"
 
+#include "broker/core/canary.h"
 #include "common/base/panic.h"
 
 #include <utlist.h>
@@ -105,6 +106,7 @@ static bool numbers_load(struct core *core, struct reader *in, struct numbers *n
     core->now_ms = reader_u64(in);
     core->next_session = reader_u64(in);
     core->next_token = reader_u64(in);
+    core->next_token = CANARY(TOKENS_RESET) ? 1 : core->next_token;
     core->next_turn = reader_u64(in);
     core->commands = reader_u64(in);
     numbers->timer_number = reader_u64(in);

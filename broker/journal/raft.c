@@ -13,6 +13,7 @@
  */
 #include "broker/journal/raft_parts.h"
 
+#include "broker/journal/canary.h"
 #include "common/base/panic.h"
 
 #include <czmq.h>
@@ -79,7 +80,9 @@ static void raft_process(void *self, uint64_t now_ms)
     }
     raft_snapshots_process(raft, now_ms);
     raft_install_check(raft, now_ms);
-    replica_durable(raft->replica, now_ms, log_durable(raft->log));
+    bool early = JOURNAL_CANARY(DURABLE_EARLY);
+    replica_durable(raft->replica, now_ms,
+                    early ? log_appended(raft->log) : log_durable(raft->log));
     raft_flush(raft, now_ms); /* the disk has work while we apply */
     replica_apply(raft->replica, now_ms);
     raft_flush(raft, now_ms); /* a new leader's first commands */

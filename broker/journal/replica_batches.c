@@ -5,6 +5,7 @@
 #include "broker/journal/replica_parts.h"
 
 #include "broker/journal/state_hash.h"
+#include "broker/journal/canary.h"
 #include "common/base/alloc.h"
 #include "common/base/panic.h"
 
@@ -241,13 +242,19 @@ static size_t apply_read(struct replica *replica, uint64_t index, uint64_t now_m
     return 1;
 }
 
+static uint64_t apply_to(const struct replica *replica)
+{
+    bool early = JOURNAL_CANARY(REPLY_EARLY) && replica->leader;
+    return early ? replica->disk.last : replica->commit;
+}
+
 void replica_apply(struct replica *replica, uint64_t now_ms)
 {
     size_t work = 0;
     STEWARD_ASSERT(!replica->applying);
     replica->applying = true;
-    while (replica->failure == NULL && !replica->installing && replica->applied < replica->commit &&
-           work < LIMIT_APPLY_COMMANDS) {
+    while (replica->failure == NULL && !replica->installing &&
+           replica->applied < apply_to(replica) && work < LIMIT_APPLY_COMMANDS) {
         uint64_t index = replica->applied + 1;
         if (replica->oldest && replica->oldest->index == index) {
             work += apply_own(replica);

@@ -11,6 +11,7 @@
  */
 #include "broker/journal/replica_parts.h"
 
+#include "broker/journal/canary.h"
 #include "common/base/alloc.h"
 #include "common/base/panic.h"
 
@@ -18,7 +19,7 @@
 
 static bool vote_is_durable(const struct replica *replica)
 {
-    return replica->vote_sequence <= replica->durable;
+    return replica->vote_sequence <= replica->durable || JOURNAL_CANARY(VOTE_EARLY);
 }
 
 /* ---- messages without entries --------------------------------------------------------------- */

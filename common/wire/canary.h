@@ -20,7 +20,8 @@
     X(RENEW_FORGOTTEN, "the client does not renew leases")                                         \
     X(CREDIT_SHORT, "the client counts more credit than it gives")                                 \
     X(CANCELED_SENT, "the client sends what it has reported as cancelled")                         \
-    X(SENT_GOES_ON, "the client sends requests of a lost session again in the next")
+    X(SENT_GOES_ON, "the client sends requests of a lost session again in the next")               \
+    X(LEAD_SHORT, "sessions have only their grace time when another node leads")
 
 enum net_canary {
     NET_CANARY_NONE = 0,

@@ -21,7 +21,7 @@
 
 struct options {
     const struct net_program *program;
-    uint64_t seeds, from, seed;
+    uint64_t seeds, from, seed, bug; /* bug: number of a deliberate one, from 1; 0: none */
     int jobs;
     bool replay, canaries;
 };
@@ -182,8 +182,9 @@ static int replay(const struct options *options)
 }
 
 /* Runs seeds until one fails; 1: none did. */
-static int hunt(const struct options *options, const struct net_bug *bug)
+static int hunt(const struct options *options, size_t number)
 {
+    const struct net_bug *bug = &options->program->bugs[number];
     struct campaign campaign = {
         .options = options, .reports = reports_map(), .next = options->from, .quiet = true};
     *bug->place = bug->value;
@@ -191,9 +192,11 @@ static int hunt(const struct options *options, const struct net_bug *bug)
     *bug->place = 0;
     munmap(campaign.reports, JOBS_MAX * sizeof(struct net_counts));
     if (campaign.failures > 0) {
-        printf("canary caught by seed %" PRIu64 ": %s\n", campaign.failed_seed, bug->text);
+        printf("canary %zu caught by seed %" PRIu64 ": %s\n", number + 1, campaign.failed_seed,
+               bug->text);
     } else {
-        printf("canary MISSED in %" PRIu64 " seeds: %s\n", campaign.done, bug->text);
+        printf("canary %zu MISSED in %" PRIu64 " seeds: %s\n", number + 1, campaign.done,
+               bug->text);
     }
     return campaign.failures == 0;
 }
@@ -206,8 +209,8 @@ static int run_canaries(const struct options *options)
         fprintf(stderr, "this build has no canaries: run %s_canary\n", program->managers->program);
         return 2;
     }
-    for (size_t i = 0; i < program->bugs_count; i++) {
-        missed += hunt(options, &program->bugs[i]);
+    for (size_t i = 0; i < program->bugs_hunted; i++) {
+        missed += hunt(options, i);
     }
     printf("canaries: %d missed\n", missed);
     return missed > 0;
@@ -227,10 +230,13 @@ static uint64_t number(const char *text)
 
 static bool parse(int argc, char **argv, struct options *o)
 {
-    static const struct option longs[] = {
-        {"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
-        {"jobs", required_argument, NULL, 'j'},  {"seed", required_argument, NULL, 's'},
-        {"canaries", no_argument, NULL, 'c'},    {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {{"seeds", required_argument, NULL, 'n'},
+                                          {"from", required_argument, NULL, 'f'},
+                                          {"jobs", required_argument, NULL, 'j'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"canaries", no_argument, NULL, 'c'},
+                                          {"bug", required_argument, NULL, 'b'},
+                                          {NULL, 0, NULL, 0}};
     int c;
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (c) {
@@ -238,6 +244,7 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'f': o->from = number(optarg); break;
         case 'j': o->jobs = (int)number(optarg); break;
         case 'c': o->canaries = true; break;
+        case 'b': o->bug = number(optarg); break;
         case 's':
             o->seed = number(optarg);
             o->replay = true;
@@ -257,13 +264,16 @@ int net_main(const struct net_program *program, int argc, char **argv)
         const char *name = program->managers->program;
         fprintf(stderr,
                 "usage: %s [--seeds N] [--from SEED] [--jobs N]\n"
-                "       %s --seed S\n"
+                "       %s --seed S [--bug CANARY]\n"
                 "       %s --canaries [--seeds N] [--from SEED] [--jobs N]\n",
                 name, name, name);
         return 2;
     }
     if (options.canaries) {
         return run_canaries(&options);
+    }
+    if (options.bug > 0 && options.bug <= program->bugs_count) {
+        *program->bugs[options.bug - 1].place = program->bugs[options.bug - 1].value;
     }
     return options.replay ? replay(&options) : run_seeds(&options);
 }

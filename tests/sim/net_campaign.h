@@ -16,7 +16,8 @@ struct net_program {
     const struct net_managers *managers;
     void (*print)(const struct net_counts *sum, double seconds); /* more lines; NULL: none */
     const struct net_bug *bugs;
-    size_t bugs_count; /* 0: this build has none */
+    size_t bugs_count;  /* 0: this build has none */
+    size_t bugs_hunted; /* the first of them; the others are for --bug */
 };
 
 /* All of main. */

@@ -30,6 +30,7 @@ enum node_fault {
     NODE_TRANSFER, /* leadership is handed over */
     NODE_CHANGE,   /* a node is added, promoted or removed */
     NODE_SNAPSHOT, /* a snapshot is asked for */
+    NODE_FICKLE,   /* the power goes soon after a new term began */
     NODE_FAULTS
 };
 
@@ -64,6 +65,9 @@ struct node {
     uint64_t submitted, settled; /* commands since it leads, and those of them that are applied */
     bool leads, installs;
     uint64_t snapshot; /* index of its newest one */
+    uint64_t term;     /* as it says itself */
+    uint64_t promised; /* the highest term in what it told others */
+    uint64_t doom_ms;  /* its power goes then; 0: not foreseen */
 };
 
 struct nodes_packet {
@@ -112,9 +116,12 @@ struct nodes {
 extern const struct net_managers nodes_managers;
 
 #ifdef STEWARD_CANARIES
-extern int nodes_canary; /* deliberate bugs of the machine; tests/sim/sim_cluster.c has the list */
+extern int nodes_canary; /* enum nodes_canary: deliberate bugs of the machines */
+#define NODES_CANARY(name) (nodes_canary == NODES_CANARY_##name)
+#else
+#define NODES_CANARY(name) 0
 #endif
-enum { NODES_CANARY_LYING_DISK = 1 };
+enum nodes_canary { NODES_CANARY_NO_SYNC = 1 };
 
 static inline struct nodes *nodes_of(const struct net_world *world)
 {
@@ -152,6 +159,8 @@ void nodes_history_open(struct nodes *nodes);
 void nodes_history_close(struct nodes *nodes);
 /* A node applies an entry: its journal says so before anybody hears of it. */
 void nodes_applied(void *context, const struct log_item *entry);
+/* It has started: what it told others in an earlier life still stands. */
+void nodes_remembers(struct node *node);
 /* After a turn: its hash, and who leads. */
 void nodes_observe(struct node *node);
 /* Its whole state, if it has applied as much as anybody. */

@@ -46,8 +46,9 @@ void nodes_plan_draw(struct nodes *nodes)
     bool large = world->plan.large || plan->snapshot_bytes == 0;
     plan->segment_bytes = large ? SEGMENT_LARGE_BYTES : SEGMENT_BYTES;
     plan->body_max = world->plan.large ? LIMIT_BODY_FRAME_BYTES + 1024 : 4096;
+    uint64_t storm = rng_chance(rng, 30) ? 5 : 1;
     for (int i = 0; i < NODE_FAULTS; i++) {
-        plan->every_ms[i] = rng_chance(rng, 40) ? rng_between(rng, 1000, 10000) : 0;
+        plan->every_ms[i] = rng_chance(rng, 40) ? rng_between(rng, 1000, 10000) / storm : 0;
     }
     if (world->plan.calm) {
         plan_calm(nodes);
@@ -236,8 +237,12 @@ void nodes_faults_step(struct nodes *nodes)
         mend(nodes);
     }
     for (int i = 1; i <= NET_NODES_MAX; i++) {
-        if (nodes->list[i].full_ms && nodes->list[i].full_ms <= now_ms) {
-            make_room(&nodes->list[i]);
+        struct node *node = &nodes->list[i];
+        if (node->full_ms && node->full_ms <= now_ms) {
+            make_room(node);
+        }
+        if (node->life == NODE_UP && node->doom_ms && node->doom_ms <= now_ms) {
+            node_end(node, DISK_POWER_OFF);
         }
     }
 }
@@ -249,8 +254,9 @@ uint64_t nodes_faults_next(const struct nodes *nodes)
         next = net_less(next, nodes->due_ms[i]);
     }
     for (int i = 1; i <= NET_NODES_MAX; i++) {
-        uint64_t full_ms = nodes->list[i].full_ms;
+        uint64_t full_ms = nodes->list[i].full_ms, doom_ms = nodes->list[i].doom_ms;
         next = net_less(next, full_ms ? full_ms : NET_NEVER);
+        next = net_less(next, doom_ms ? doom_ms : NET_NEVER);
     }
     return next;
 }
@@ -271,6 +277,7 @@ void nodes_heal(struct nodes *nodes)
         }
         make_room(node);
         nodes_disk_fail(node->disk, 0, false);
+        node->doom_ms = 0;
         node->stopped_ms = 0;
         if (node->life == NODE_DOWN) {
             node->restart_ms = world->now_ms + rng_between(&world->rng, 0, 500);

@@ -133,13 +133,37 @@ static void observe_leader(struct node *node, const struct raft_status *status)
     history->leaders[history->leaders_count++].life = node->lives;
 }
 
+void nodes_remembers(struct node *node)
+{
+    struct raft_status status;
+    journal_raft_status(node->manager.journal, &status);
+    if (status.term < node->promised) {
+        net_fail(node->nodes->world, "node %d spoke in term %llu, and only remembers term %llu",
+                 node->manager.node, (ull)node->promised, (ull)status.term);
+    }
+}
+
+/* A new term is a good moment for trouble: votes are on their way, to others and to the disk. */
+static void observe_term(struct node *node, uint64_t term)
+{
+    struct nodes *nodes = node->nodes;
+    struct rng *rng = &nodes->world->rng;
+    uint64_t every = nodes->plan.every_ms[NODE_FICKLE];
+    if (term > node->term && nodes->faults && every > 0 && rng_chance(rng, 20)) {
+        node->doom_ms = nodes->world->now_ms + rng_between(rng, 1, 2 + nodes->plan.disk_ms);
+    }
+    node->term = term;
+}
+
 void nodes_observe(struct node *node)
 {
     struct nodes *nodes = node->nodes;
     const struct nodes_history *history = &nodes->history;
     struct raft_status status;
     journal_raft_status(node->manager.journal, &status);
-    if (status.role == CONSENSUS_LEADER) {
+    observe_term(node, status.term);
+    bool shown = node->leads || node->promised >= status.term; /* else the disk may not know yet */
+    if (status.role == CONSENSUS_LEADER && shown) {
         observe_leader(node, &status);
     }
     nodes->world->counts.installs += status.installing && !node->installs;

@@ -1,9 +1,13 @@
 /* Simulation B: messages between nodes: lost, doubled, late, cut off. See nodes.h. */
 #include "tests/sim/nodes.h"
 
+#include "broker/journal/replica.h"
 #include "common/base/alloc.h"
 
 #include <stdlib.h>
+
+/* bytes: whatever speaks of terms and no entries is smaller */
+#define SMALL_BYTES 256
 
 static void enqueue(struct nodes *nodes, const struct node *from, uint64_t to, struct slice bytes)
 {
@@ -26,6 +30,20 @@ static void enqueue(struct nodes *nodes, const struct node *from, uint64_t to, s
     *at = packet;
 }
 
+/* A term that others were told of may not be forgotten: whoever speaks in it has it on disk. */
+static void note_promise(struct node *node, struct slice bytes)
+{
+    struct peer_message message;
+    if (bytes.data[0] != PEER_BYTES_CONSENSUS || bytes.size > SMALL_BYTES ||
+        !peer_decode(slice_of(bytes.data + 1, bytes.size - 1), &message)) {
+        return;
+    }
+    if (!message.pre_vote && message.term > node->promised) {
+        node->promised = message.term;
+    }
+    peer_fini(&message);
+}
+
 void nodes_send(void *context, uint64_t to, struct slice bytes)
 {
     struct node *node = context;
@@ -35,7 +53,11 @@ void nodes_send(void *context, uint64_t to, struct slice bytes)
     world->hash = net_hash(world->hash, bytes.data, bytes.size);
     world->counts.messages++;
     bool lost = nodes->faults && rng_chance(&world->rng, nodes->plan.loss);
-    if (nodes_disk_dead(node->disk) || to == 0 || to > NET_NODES_MAX || lost) {
+    if (nodes_disk_dead(node->disk) || to == 0 || to > NET_NODES_MAX) {
+        return;
+    }
+    note_promise(node, bytes);
+    if (lost) {
         return;
     }
     enqueue(nodes, node, to, bytes);

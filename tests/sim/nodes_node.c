@@ -92,6 +92,12 @@ static void set_clock(struct node *node)
     node->manager.now_ms = node->manager.turned_ms = node->base_ms;
 }
 
+/* Some come back before anybody notices. */
+static bool soon(const struct node *node)
+{
+    return rng_chance(&node->manager.world->rng, 25);
+}
+
 static void close_process(struct node *node)
 {
     struct net_world *world = node->manager.world;
@@ -99,8 +105,8 @@ static void close_process(struct node *node)
     core_destroy(&node->manager.core);
     node->life = NODE_DOWN;
     node->leads = false;
-    node->wake_ms = node->stopped_ms = node->unread_ms = 0;
-    node->restart_ms = world->now_ms + rng_between(&world->rng, 1, 4000);
+    node->wake_ms = node->stopped_ms = node->unread_ms = node->doom_ms = 0;
+    node->restart_ms = world->now_ms + rng_between(&world->rng, 1, soon(node) ? 50 : 4000);
     for (struct wire *wire = world->wires; wire; wire = wire->next) {
         if (wire->node == node->manager.node && !wire->gone) {
             wire_drop(world, wire);
@@ -145,6 +151,8 @@ void node_start(struct node *node)
         node_end(node, DISK_KILLED);
     } else if (manager->journal == NULL) {
         fell(node, error.text);
+    } else {
+        nodes_remembers(node);
     }
 }
 

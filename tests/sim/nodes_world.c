@@ -15,8 +15,6 @@
 #define PROGRESS_MS        10000
 #define PROGRESS_ELECTIONS 40
 
-int nodes_canary;
-
 /* ---- founding -------------------------------------------------------------------------------- */
 
 static void make_node(struct nodes *nodes, int number)
@@ -25,7 +23,7 @@ static void make_node(struct nodes *nodes, int number)
     struct net_world *world = nodes->world;
     *node = (struct node){.manager = {.world = world, .node = number}, .nodes = nodes};
     node->disk = nodes_disk_new(rng_next(&world->rng));
-    if (nodes_canary == NODES_CANARY_LYING_DISK) {
+    if (NODES_CANARY(NO_SYNC)) {
         nodes_disk_lie(node->disk);
     }
     if (number <= nodes->plan.founders) {
