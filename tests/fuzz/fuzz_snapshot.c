@@ -1,8 +1,8 @@
 /*
  * A snapshot's reader on hostile bytes. The first byte says how the rest is taken:
  *
- *     bit 0  clear: the rest is a file. set: the rest is a state, around which a right file is made,
- *            so that mutations reach what lies behind the checksums
+ *     bit 0  clear: the rest is a file. set: it is a state, around which a right file is made, so
+ *            that mutations reach what lies behind the checksums
  *     bit 1  the state begins behind a right magic, version and bootstrap
  *
  * Whatever it is: no overread, no more memory than limits allow, a refusal has a sentence and

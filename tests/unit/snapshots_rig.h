@@ -14,25 +14,32 @@
 
 #define UNUSED_RIG __attribute__((unused))
 
-/* A core with that many messages of 1,000 bytes and the letter in them. */
-UNUSED_RIG static struct core *rig_core(uint64_t messages, char letter)
+/* A core with one message of `first` bytes, then that many of `size` bytes (at most 1,000). */
+UNUSED_RIG static struct core *rig_core_of(size_t first, uint64_t messages, size_t size,
+                                           char letter)
 {
     struct core *core = core_new();
     struct effects effects = {0};
     struct command command = {.kind = COMMAND_BOOTSTRAP, .bootstrap = {.hash_key = 7}};
     uint8_t body[1000];
-    struct slice bodies[1] = {slice_of(body, sizeof body)};
     memset(body, letter, sizeof body);
     core_apply(core, 1, &command, &effects);
     command = (struct command){.kind = COMMAND_SESSION_OPEN, .open = {.ttl_ms = 10000}};
     core_apply(core, 2, &command, &effects);
-    for (uint64_t i = 1; i <= messages; i++) {
-        command = (struct command){.kind = COMMAND_PUT, .session = 1, .request = i};
-        command.put = (struct cmd_put){.queue = slice_str("q"), .bodies = bodies, .count = 1};
+    for (uint64_t i = 0; i <= messages; i++) {
+        struct slice one = slice_of(body, i == 0 ? first : size);
+        command = (struct command){.kind = COMMAND_PUT, .session = 1, .request = i + 1};
+        command.put = (struct cmd_put){.queue = slice_str("q"), .bodies = &one, .count = 1};
         core_apply(core, 3, &command, &effects);
     }
     effects_fini(&effects);
     return core;
+}
+
+/* A core with that many messages of 1,000 bytes and the letter in them. */
+UNUSED_RIG static struct core *rig_core(uint64_t messages, char letter)
+{
+    return rig_core_of(1000, messages - 1, 1000, letter);
 }
 
 UNUSED_RIG static struct snapshot_mark rig_mark(uint64_t index)
