@@ -15,6 +15,7 @@ static int run(const struct options *options)
 {
     if (options->help) {
         config_help(stdout);
+        tools_help(stdout);
         return EXIT_OK;
     }
     if (options->version) {

@@ -59,15 +59,19 @@ class Subcommand:
     @property
     def synopsis(self):
         """Of `usage: stewardd keygen FILE` what stands behind the name."""
-        found = re.search(rf"stewardd {self.name}\b *(.*)", self.usage)
+        found = re.search(rf"^usage: (?:stewardd )?{self.name}\b *(.*)", self.usage, re.I | re.M)
         return found.group(1).strip() if found else ""
 
     @property
     def options(self):
-        return sorted(set(re.findall(r"(?<![\w-])--([a-z][\w-]*)", self.synopsis)))
+        """Of the usage line, and those that begin a line below it."""
+        names = re.findall(r"(?<![\w-])--([a-z][\w-]*)", self.synopsis)
+        names += re.findall(r"^\s+(?:-\w, )?--([a-z][\w-]*)", self.usage, re.MULTILINE)
+        return sorted(set(names))
 
     @property
     def body(self):
         """The lines below the usage line."""
         lines = self.usage.strip().split("\n")
-        return [line for line in lines if not line.lower().startswith("usage:")]
+        return "\n".join(line for line in lines
+                         if not line.lower().startswith("usage:")).strip("\n").split("\n")

@@ -128,11 +128,17 @@ class Manager(unittest.TestCase):
         self.assertEqual(self.options - named, set())
 
     def test_every_subcommand_is_in_page_and_completion(self):
-        page = read(f"{MANUAL}/man/man8/stewardd.8")
+        page = read(f"{MANUAL}/man/man8/stewardd.8").replace("\\-", "-")
+        self.assertIn("keygen", subcommands())
         for name in subcommands():
             with self.subTest(subcommand=name):
                 self.assertIn(f"stewardd {name}", page)
                 self.assertIn(name, complete("stewardd", name[:2]))
+                options = long_options(run(program("stewardd"), name, "--help"))
+                offered = complete("stewardd", name, "--")
+                self.assertLessEqual({f"--{option}" for option in options}, offered)
+                for option in options:
+                    self.assertIn(f"--{option}", page)
 
 
 @unittest.skipUnless(os.path.isdir(MANUAL), "this build makes no manual pages")
