@@ -1,0 +1,179 @@
+#!/bin/bash
+# The .deb packages, and their proof. `./dev package` calls it.
+#
+#   package.sh build              builds them for this machine's release: build-package/packages/
+#   package.sh test [SUITE...]    for each suite (bookworm trixie): builds them in a root of that
+#                                 release, installs them in a clean one, uses them, purges them
+#   package.sh prove [SUITE...]   the same with the packages that the last `test` built
+#
+# Roots are made by mmdebstrap once and kept below build-package/roots/ as tar files. As root only:
+# chroot and mounts. What runs in a root has namespaces of its own, which end with its processes.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+source=$(cd "$here/../.." && pwd)
+work=${STW_PACKAGE_DIR:-$source/build-package}
+mirror=${STW_MIRROR:-http://deb.debian.org/debian}
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+build_packages="cmake,ninja-build,gcc,libc6-dev,pkgconf,libzmq3-dev,libczmq-dev,uthash-dev,\
+libxxhash-dev,libpopt-dev,libjansson-dev,libsystemd-dev,python3-minimal,python3,dpkg-dev,file,gzip,\
+lintian,bash-completion"
+clean_packages="gcc,libc6-dev,make,cmake,pkgconf,man-db,bash-completion,ca-certificates"
+
+say() { printf 'package: %s\n' "$*"; }
+fail() { say "$*" >&2; exit 1; }
+
+# quietly COMMAND...: its output only when it fails
+quietly() {
+    local log
+    log=$(mktemp)
+    if ! "$@" >"$log" 2>&1; then
+        tail -n 60 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
+}
+
+# compile SOURCE BUILD: configures for packages and makes them; runs where the libraries are
+compile() {
+    local flags ldflags
+    export DEB_BUILD_MAINT_OPTIONS=hardening=+all
+    flags=$(dpkg-buildflags --get CPPFLAGS)
+    ldflags=$(dpkg-buildflags --get LDFLAGS)
+    quietly cmake -G Ninja -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr \
+        -DSTW_TESTS=OFF -DCMAKE_C_FLAGS="$flags" -DCMAKE_EXE_LINKER_FLAGS="$ldflags" \
+        -DCMAKE_SHARED_LINKER_FLAGS="$ldflags"
+    quietly nice ninja -C "$2"
+    rm -rf "$2/packages"
+    (cd "$2" && quietly cpack)
+}
+
+# ---- roots -------------------------------------------------------------------------------------
+
+# sources SUITE: its lines for apt
+sources() {
+    echo "deb [signed-by=$keyring] $mirror $1 main"
+    echo "deb [signed-by=$keyring] $mirror $1-updates main"
+    echo "deb [signed-by=$keyring] $mirror-security $1-security main"
+    [ "$1" = bookworm ] && echo "deb [signed-by=$keyring] $mirror $1-backports main"
+    return 0
+}
+
+# raft SUITE: where its libraft comes from. Debian 12's own is too old, and loses committed entries.
+raft() { if [ "$1" = bookworm ]; then echo /bookworm-backports; fi; }
+
+# msgpack SUITE: its development package, which was renamed
+msgpack() { if [ "$1" = bookworm ]; then echo libmsgpack-dev; else echo libmsgpack-c-dev; fi; }
+
+# root SUITE KIND PACKAGES: makes roots/SUITE-KIND.tar unless it is there
+root() {
+    local tar=$work/roots/$1-$2.tar machine
+    [ -s "$tar" ] && return
+    say "making a root of $1 ($2)"
+    mkdir -p "$work/roots"
+    machine=$(mktemp)
+    # this machine's own way to its mirror: a proxy, leniency about clocks
+    apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$machine" || true
+    quietly mmdebstrap --variant=minbase --format=tar --keyring="$keyring" --include="$3" \
+        --dpkgopt=force-unsafe-io \
+        --setup-hook="mkdir -p \"\$1/etc/apt/apt.conf.d\" \"\$1$(dirname "$keyring")\"" \
+        --setup-hook="cp $keyring \"\$1$keyring\"" \
+        --setup-hook="cp $machine \"\$1/etc/apt/apt.conf.d/99machine\"" \
+        "$1" "$tar.part" - < <(sources "$1") || fail "cannot make a root of $1"
+    rm -f "$machine"
+    mv "$tar.part" "$tar"
+}
+
+# unpack SUITE KIND: a fresh directory of that root; prints it
+unpack() {
+    local dir=$work/$1-$2
+    rm -rf --one-file-system "$dir"
+    mkdir -p "$dir"
+    tar xf "$work/roots/$1-$2.tar" -C "$dir"
+    cp -L /etc/resolv.conf "$dir/etc/resolv.conf" 2>/dev/null || true
+    echo "$dir"
+}
+
+# inside DIR COMMAND...: in the root, with processes and mounts of its own that end with it
+inside() {
+    local dir=$1
+    shift
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    unshare --mount --pid --fork --kill-child --propagation private sh -c '
+        mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/run" &&
+            mkdir "$1/run/lock" && chmod 1777 "$1/run/lock" &&
+            root=$1 && shift && exec chroot "$root" env -i LC_ALL=C.UTF-8 TERM=dumb HOME=/root \
+            PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"' \
+        sh "$dir" "$@"
+}
+
+# ---- commands ----------------------------------------------------------------------------------
+
+package_build() {
+    compile "$source" "$work"
+    ls -l "$work"/packages/*.deb
+}
+
+# files: what belongs to the tree, each ended by NUL
+files() {
+    cd "$source"
+    git ls-files -z -co --exclude-standard 2>/dev/null ||
+        find . -path './build*' -prune -o -type f -print0
+}
+
+# build_in SUITE: packages/SUITE/*.deb, built in a root of that release
+build_in() {
+    local dir
+    root "$1" build "$build_packages"
+    dir=$(unpack "$1" build)
+    mkdir -p "$dir/source" "$work/packages-$1"
+    files | (cd "$source" && tar c --null --ignore-failed-read -T - 2>/dev/null) |
+        tar x -C "$dir/source"
+    say "$1: building the packages"
+    quietly inside "$dir" apt-get -q update
+    quietly inside "$dir" apt-get -q -y install --no-install-recommends "$(msgpack "$1")" \
+        "libraft-dev$(raft "$1")" "libraft0$(raft "$1")"
+    inside "$dir" /source/cmake/packaging/package.sh compile
+    inside "$dir" sh -c 'lintian --allow-root --fail-on error --suppress-tags \
+        initial-upload-closes-no-bugs /build/packages/*.deb'
+    say "$1: lintian finds no errors"
+    rm -f "$work/packages-$1"/*.deb
+    cp "$dir"/build/packages/*.deb "$work/packages-$1/"
+    rm -rf --one-file-system "$dir"
+}
+
+test_in() {
+    local dir
+    root "$1" clean "$clean_packages"
+    dir=$(unpack "$1" clean)
+    mkdir "$dir/proof"
+    cp "$work/packages-$1"/*.deb "$here/prove.sh" "$here"/example/* "$dir/proof/"
+    inside "$dir" sh /proof/prove.sh "$1" "$(raft "$1")" || fail "$1: failed"
+    rm -rf --one-file-system "$dir"
+}
+
+# package_test BUILD [SUITE...]: BUILD is build_in, or `:` to take what is there
+package_test() {
+    local build=$1 suite started
+    shift
+    [ "$(id -u)" -eq 0 ] || fail "roots are made by root only: sudo ./dev package test"
+    [ $# -gt 0 ] || set -- bookworm trixie
+    for suite in "$@"; do
+        started=$SECONDS
+        case $suite in bookworm | trixie) ;; *) fail "there is no suite '$suite'" ;; esac
+        $build "$suite"
+        test_in "$suite"
+        say "$suite: passed in $((SECONDS - started)) s"
+    done
+}
+
+command=${1:-build}
+[ $# -gt 0 ] && shift
+case $command in
+build) package_build ;;
+compile) compile /source /build ;;
+test) package_test build_in "$@" ;;
+prove) package_test : "$@" ;;
+*) fail "there is no '$command'; say build, test or prove" ;;
+esac
