@@ -23,7 +23,7 @@ void clock_start(struct clock *clock, uint64_t wall_ms, uint64_t boot_ms);
  */
 uint64_t clock_advance(struct clock *clock, uint64_t boot_ms, uint64_t *progress_ms);
 
-/* Makes it at_least_ms now if it is less, and goes on from there: what was applied is not undone. */
+/* Makes it at_least_ms now if it is less, and goes on from there. */
 void clock_forward(struct clock *clock, uint64_t at_least_ms);
 
 /* Readings of the system's clocks. */

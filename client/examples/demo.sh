@@ -3,9 +3,9 @@
 #
 # A manager; 3 producers that put every line of some texts; 4 consumers that count words. In the
 # middle the manager itself is killed and started again; then a consumer is killed while it holds
-# leases. A lock guards the merge of the counts. The result must be what tr, sort and uniq say of the
-# same files. Then failure 1 of multiprocessing.Manager: the holder of a lock is killed. Ends with 1
-# if anything is not as it should be.
+# leases. A lock guards the merge of the counts. The result must be what tr, sort and uniq say of
+# the same files. Then failure 1 of multiprocessing.Manager: the holder of a lock is killed. Ends
+# with 1 if anything is not as it should be.
 set -u
 export LC_ALL=C
 

@@ -2,12 +2,14 @@
 
 import os
 import re
+import shutil
 import stat
 import threading
 import time
+import unittest
 
 import harness
-from steward_wire import ACK, Client, Refused, Unanswered
+from steward_wire import ACK, Broken, Bye, Client, Refused, Unanswered
 
 KILLS = 2 if harness.SHORT else 6
 ALIVE_S = 0.4               # under load between two kills
@@ -137,7 +139,7 @@ class Kept(harness.DurableCase):
         client = self.client()
         client.put(queue, body, wait=60)
         self.options = ()
-        self.restart()                                      # what was kept stays, whatever is allowed
+        self.restart()          # what was kept stays, whatever is allowed
         client = self.client()
         self.assertEqual(client.get(queue).body, b"small")
         self.assertEqual(len(client.get(queue, wait=60).body), len(body))
@@ -192,6 +194,27 @@ class Directory(harness.DurableCase):
             file.write(right)
         self.manager = self.new_manager()
         self.assertEqual(self.client().get(self.name()).body, b"x")
+
+    @unittest.skipUnless(shutil.which("strace"), "strace is not installed")
+    def test_a_disk_that_fails(self):
+        """One line, no further word to anybody, exit 1; then all that was confirmed is there."""
+        queue, confirmed, client = self.name(), 0, self.client(resume=False)
+        client.put(queue, b"first")
+        log = os.path.join(self.data, "log")
+        harness.eventually(lambda: "unfinished" not in os.listdir(log), "files stand ready")
+        tracer = self.start(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(self.manager.pid),
+                             "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EIO:when=20+"])
+        with self.assertRaises((Broken, Bye)):
+            while confirmed < 100000:
+                client.put(queue, b"%d" % confirmed)
+                confirmed += 1
+        self.assertEqual(self.manager.wait(), 1, self.manager.err())
+        self.assertEqual(self.manager.err().count("event=journal_failed"), 1, self.manager.err())
+        self.assertIn("Input/output error", self.manager.err())
+        self.assertNotIn("event=stopped", self.manager.err())
+        tracer.wait()
+        self.manager = self.new_manager()
+        self.assertIn(self.client().show(queue)["put"] - 1, (confirmed, confirmed + 1))
 
     def test_memory_keeps_nothing(self):
         """And writes nothing."""

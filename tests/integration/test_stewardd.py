@@ -60,7 +60,8 @@ class Stewardd(harness.Case):
         self.assertRegex(out, r"\Astewardd \d+\.\d+\.\d+\n\Z")
         self.assertEqual(err, "")
         out, _ = self.run_it("--help")
-        for option in ("listen", "data", "memory", "insecure", "body-max", "memory-max", "check-config"):
+        for option in ("listen", "data", "memory", "insecure", "body-max", "memory-max",
+                       "check-config"):
             self.assertIn("--" + option, out)
 
     def test_wrong_options(self):

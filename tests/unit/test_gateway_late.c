@@ -1,6 +1,6 @@
 /*
- * The gateway before a journal that takes its time, and its change of roles: what is confirmed when,
- * who is taken for alive meanwhile, and what a new leader, or a follower, says.
+ * The gateway before a journal that takes its time, and its change of roles: what is confirmed
+ * when, who is taken for alive meanwhile, and what a new leader, or a follower, says.
  */
 #include "common/base/steward_errors.h"
 #include "tests/unit/gateway_rig.h"
