@@ -1,6 +1,7 @@
 /* The table of stewardd's subcommands. To add one: a line here, a part of docs/operations.md. */
 #include "broker/shell/tools.h"
 
+#include "broker/shell/inspect.h"
 #include "broker/shell/keygen.h"
 #include "broker/shell/restore.h"
 
@@ -12,6 +13,7 @@ static const struct tool {
     int (*run)(int argc, const char *const *argv);
 } TOOLS[] = {
     {"restore", "a data directory from a backup", restore_run},
+    {"inspect", "what a data directory or a backup holds", inspect_run},
     {"keygen", "the key of a new cluster", keygen_run},
 };
 
