@@ -63,8 +63,8 @@ struct slice cluster_leader_endpoint(const struct cluster *cluster);
  * true: it is under way; it shows by journal_ready within LIMIT_TRANSFER_MS, or not at all. */
 bool cluster_hand_over(struct cluster *cluster, uint64_t now_ms);
 
-/* Where other nodes, and clients, reach a node, and whether it is heard: manage_view.where, with the
- * cluster as context. Empty: not known. Borrowed until the next flush. */
+/* Where other nodes, and clients, reach a node, and whether it is heard: manage_view.where, with
+ * the cluster as context. Empty: not known. Borrowed until the next flush. */
 bool cluster_where(void *context, uint64_t node, struct slice *address, struct slice *endpoint);
 
 #endif
