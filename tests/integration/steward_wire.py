@@ -28,6 +28,7 @@ class Client:
         self.resumes = 0
         self.pending = collections.OrderedDict()    # id -> the record of this request alone
         self.answers = {}                           # id -> result, or an exception
+        self.again = set()                          # ids sent again: answered twice, perhaps
         self.partial = {}                           # id of a GET -> messages before its GOT
         self.streams = {}                           # channel -> deque of messages
         self.unhanded = collections.OrderedDict()   # tags streamed, not yet handed out
@@ -92,6 +93,7 @@ class Client:
                     self.link.send([record])
             self.untold.popleft()
         self.handed_told = 0
+        self.again.update(self.pending)
         self.transmit(list(self.pending.values()))
 
     # ---- requests ------------------------------------------------------------------------------
@@ -241,7 +243,9 @@ class Client:
             self.partial.setdefault(message.channel, []).append(message)
 
     def answered(self, request, result):
-        """Notes the answer of a request; each must be answered once."""
+        """Notes the answer of a request; each must be answered once, or was sent again."""
+        if request in self.again and request not in self.pending:
+            return      # the first answer left just before the request came again
         assert request in self.pending, f"an answer for {request}, which has one or was never sent"
         record = self.pending.pop(request)
         if record[0] == CONSUME and isinstance(result, Refused):
