@@ -248,7 +248,10 @@ void trio_put_one(struct trio *trio, struct trio_node *node)
     struct slice bodies = slice_of(body, sizeof body);
     struct session_info info;
     ck_assert(core_session(node->core, trio->session, &info));
-    trio->request = info.highest_request > trio->request ? info.highest_request : trio->request;
+    if (trio->term != trio_status(trio, node->id).term) {
+        trio->term = trio_status(trio, node->id).term;
+        trio->request = info.highest_request; /* what was on its way is not asked for again */
+    }
     memset(body, (int)trio->request, sizeof body);
     struct command put = {
         .kind = COMMAND_PUT, .session = trio->session, .request = ++trio->request};

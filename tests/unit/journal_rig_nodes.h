@@ -54,6 +54,7 @@ struct trio {
     size_t kinds[5];      /* messages by their first byte */
 
     uint64_t session, request; /* the client's; 0: none yet */
+    uint64_t term;             /* in which it asked last */
     size_t replies;            /* confirmed puts */
     size_t refused;
 };
