@@ -256,6 +256,11 @@ void replica_durable(struct replica *replica, uint64_t now_ms, uint64_t sequence
     }
 }
 
+bool replica_is_blank(const struct replica *replica)
+{
+    return replica->disk.last == 0 && replica->disk.snapshot.index == 0;
+}
+
 static const char *receive_consensus(struct replica *replica, uint64_t from, struct slice bytes)
 {
     struct peer_message message;
@@ -263,7 +268,9 @@ static const char *receive_consensus(struct replica *replica, uint64_t from, str
         return "malformed, or of a version that this build does not know";
     }
     const char *why = "of another sender than it says";
-    if (message.from == from) {
+    if (replica_is_blank(replica) && !marks_known(replica, from)->cleared) {
+        why = "from a node that did not say yet whether we vote"; /* then our disk was lost */
+    } else if (message.from == from) {
         why = consensus_receive(replica->consensus, replica->now_ms, &message);
     }
     peer_fini(&message);
@@ -339,6 +346,7 @@ enum consensus_result replica_change(struct replica *replica, uint64_t now_ms,
     }
     switch (what) {
     case RAFT_CHANGE_ADD:
+        replica->mark_at_ms = 0; /* it waits for what we say of it */
         if (replica->options.host.send == NULL) {
             return CONSENSUS_BAD_NODE; /* there is no way to any other */
         }

@@ -103,7 +103,7 @@ enum peer_bytes {
     PEER_BYTES_PULL = 2,      /* see transfer.h */
     PEER_BYTES_PIECE = 3,
     PEER_BYTES_MARK = 4, /* then: u8 version (1), u8 newest format of entries, u8 flags (1: the disk
-                          * is nearly full), u64 index, u64 hash */
+                          * is nearly full, 2: you vote), u64 index, u64 hash */
 };
 const char *replica_receive(struct replica *replica, uint64_t now_ms, uint64_t from,
                             struct slice bytes);

@@ -12,7 +12,10 @@
 
 #define MARK_VERSION 1
 
-enum { MARK_TIGHT = 1 }; /* flags: the disk is nearly full */
+enum {
+    MARK_TIGHT = 1, /* the sender's disk is nearly full */
+    MARK_VOTER = 2, /* to the sender's knowledge the receiver votes */
+};
 
 /* ---- what is known of others ---------------------------------------------------------------- */
 
@@ -122,11 +125,13 @@ void marks_reset(struct replica *replica)
 static void tell(struct replica *replica, uint64_t node)
 {
     const struct replica_host *host = &replica->options.host;
+    const struct member *member = members_find(consensus_members(replica->consensus), node);
+    bool votes = member && member->role == MEMBER_VOTER;
     buf_clear(&replica->out);
     buf_u8(&replica->out, PEER_BYTES_MARK);
     buf_u8(&replica->out, MARK_VERSION);
     buf_u8(&replica->out, replica->options.format);
-    buf_u8(&replica->out, replica->tight ? MARK_TIGHT : 0);
+    buf_u8(&replica->out, (uint8_t)((replica->tight ? MARK_TIGHT : 0) | (votes ? MARK_VOTER : 0)));
     buf_u64(&replica->out, replica->applied);
     buf_u64(&replica->out, replica->hash);
     host->send(host->context, node, buf_view(&replica->out));
@@ -169,6 +174,22 @@ static void hear_leader(struct replica *replica, uint64_t leader, uint64_t index
     }
 }
 
+/*
+ * Nothing was ever written here, so this node was never promoted: who calls it a voter knew another
+ * disk. What that one promised is forgotten, so the cluster must not count on this one.
+ */
+static void hear_of_role(struct replica *replica, struct known *known, bool votes)
+{
+    known->cleared = !votes;
+    if (votes && replica_is_blank(replica)) {
+        snprintf(replica->failure_text, sizeof replica->failure_text,
+                 "this node's directory is empty, and node %" PRIu64 " knows node %" PRIu64
+                 " as a voter: remove it from the cluster, and start this one under a new id",
+                 known->node, replica->options.node);
+        replica_fail(replica, replica->failure_text);
+    }
+}
+
 const char *marks_receive(struct replica *replica, uint64_t from, struct slice bytes)
 {
     struct reader reader;
@@ -186,6 +207,7 @@ const char *marks_receive(struct replica *replica, uint64_t from, struct slice b
     known->tight = flags & MARK_TIGHT;
     known->index = index;
     known->hash = hash;
+    hear_of_role(replica, known, flags & MARK_VOTER);
     if (from == consensus_leader(replica->consensus) && !replica->leader) {
         hear_leader(replica, from, index, hash);
     }

@@ -54,6 +54,7 @@ struct known {
     uint64_t heard_ms;
     uint8_t format;       /* newest one that it reads; 0: it never said */
     bool tight;           /* its disk is nearly full */
+    bool cleared;         /* it said that we do not vote */
     uint64_t index, hash; /* of its last mark */
 };
 
@@ -113,6 +114,8 @@ struct replica {
 /* ---- replica.c ---- */
 
 void replica_fail(struct replica *replica, const char *text);
+/* Nothing is on its disk: it waits to be added to a cluster. */
+bool replica_is_blank(const struct replica *replica);
 /* Consensus begins anew, from what is on disk. */
 void replica_restart(struct replica *replica, uint64_t now_ms);
 

@@ -341,6 +341,26 @@ START_TEST(a_node_is_removed_and_another_takes_its_place)
 }
 END_TEST
 
+START_TEST(a_wiped_node_is_told_to_take_a_new_id)
+{
+    trio_init(&trio, 3);
+    trio_put(&trio, 30);
+    struct trio_node *wiped = follower_of(trio_leader(&trio));
+    trio_crash(&trio, wiped->id, false);
+    disk_free(&wiped->disk);
+    ck_assert(trio_open(&trio, wiped->id, true));
+    for (unsigned i = 0; i < TRIO_PATIENCE && !journal_failure(wiped->journal); i++) {
+        ck_assert_uint_eq(trio_status(&trio, wiped->id).last, 0);
+        ck_assert_uint_le(trio_status(&trio, wiped->id).term, 0); /* it votes for nobody */
+        trio_step(&trio);
+    }
+    ck_assert_ptr_nonnull(journal_failure(wiped->journal));
+    ck_assert_ptr_nonnull(strstr(journal_failure(wiped->journal), "under a new id"));
+    trio_put(&trio, 30);
+    stop();
+}
+END_TEST
+
 START_TEST(a_promotion_that_does_not_succeed_is_told)
 {
     trio_init(&trio, 1);
@@ -492,6 +512,7 @@ int main(void)
     tcase_add_test(tcase, hostile_bytes_are_dropped_and_counted);
     tcase_add_test(tcase, one_node_grows_to_three);
     tcase_add_test(tcase, a_node_is_removed_and_another_takes_its_place);
+    tcase_add_test(tcase, a_wiped_node_is_told_to_take_a_new_id);
     tcase_add_test(tcase, a_promotion_that_does_not_succeed_is_told);
     tcase_add_test(tcase, leadership_is_handed_over);
     tcase_add_test(tcase, a_node_whose_state_differs_stops_itself);
