@@ -10,8 +10,8 @@
 
 #include "broker/core/command.h"
 
-/* version: the newest that this build knows. In a file of its own, so that a test can link a program
- * of the next version. */
+/* version: the newest that this build knows. In a file of its own, so that a test can link a
+ * program of the next version. */
 extern const uint8_t entry_format;
 
 /* Appends a command; the first one begins the payload, in this version. Returns how many bytes it

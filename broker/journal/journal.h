@@ -64,9 +64,10 @@ void journal_process(struct journal *journal, uint64_t now_ms);
 uint64_t journal_deadline(const struct journal *journal);
 void journal_tick(struct journal *journal, uint64_t now_ms);
 
-/* This node leads, everything that was kept is applied to the core, and commands are taken; else the
- * core is not to be read. In a cluster it ends when leadership is lost: what was submitted and not
- * applied is forgotten, without a word: perhaps it happens, perhaps not. Ask after every call. */
+/* This node leads, everything that was kept is applied to the core, and commands are taken; else
+ * the core is not to be read. In a cluster it ends when leadership is lost: what was submitted and
+ * not applied is forgotten, without a word: perhaps it happens, perhaps not. Ask after every
+ * call. */
 bool journal_ready(const struct journal *journal);
 
 /* The node that leads, as far as this one knows; 0: unknown, or there are no nodes (memory). */

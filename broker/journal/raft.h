@@ -24,11 +24,12 @@ struct journal_raft_options {
     void *context;            /* of `applied` and `send` */
 
     uint64_t node; /* this node's id; 0: 1 */
-    /* For an empty directory: the voters of a new cluster, the same list on each of them; or `join`:
-     * wait until a leader adds us. Neither: this node alone. */
+    /* For an empty directory: the voters of a new cluster, the same list on each of them; or
+     * `join`: wait until a leader adds us. Neither: this node alone. */
     const struct members *founders;
     bool join;
-    /* Bytes for another node; borrowed until return; may be lost, doubled, late. NULL: no others. */
+    /* Bytes for another node; borrowed until return; may be lost, doubled, late. NULL: no
+     * others. */
     void (*send)(void *context, uint64_t node, struct slice bytes);
     uint32_t election_ms, heartbeat_ms; /* 0: limits.h */
     uint32_t seed;                      /* of election timeouts: random, another on each node */

@@ -1,12 +1,12 @@
 /*
- * When snapshots are taken, and what follows: the log is trimmed, room is judged; and how one of the
- * leader's becomes this node's state.
+ * When snapshots are taken, and what follows: the log is trimmed, room is judged; and how one of
+ * the leader's becomes this node's state.
  *
- * Happy path: enough log has been written since the last one; the core's state is frozen and written
- * beside the log; when it is durable, consensus is told and the log before it goes.
+ * Happy path: enough log has been written since the last one; the core's state is frozen and
+ * written beside the log; when it is durable, consensus is told and the log before it goes.
  *
- * Failure modes: no room for one: the old one stays, and it is tried again after a while; a disk that
- * fails is final, as everywhere.
+ * Failure modes: no room for one: the old one stays, and it is tried again after a while; a disk
+ * that fails is final, as everywhere.
  */
 #include "broker/journal/raft_parts.h"
 
@@ -132,8 +132,8 @@ void raft_install(void *self, uint64_t leader, const struct consensus_snapshot *
 }
 
 /*
- * Who installs does not vote (the library sees to that), so the others could lack one vote for ever:
- * without a leader the old log counts again. What has come stays, for the next offer.
+ * Who installs does not vote (the library sees to that), so the others could lack one vote for
+ * ever: without a leader the old log counts again. What has come stays, for the next offer.
  */
 void raft_install_check(struct raft_journal *raft, uint64_t now_ms)
 {

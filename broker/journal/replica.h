@@ -89,7 +89,8 @@ void replica_flush(struct replica *replica, uint64_t now_ms);
 /* The log is durable up to this record. Nothing is applied yet: first the next entry may go. */
 void replica_durable(struct replica *replica, uint64_t now_ms, uint64_t sequence);
 
-/* Applies what is committed, up to a bound; then a new leader's first commands may have gathered. */
+/* Applies what is committed, up to a bound; then a new leader's first commands may have
+ * gathered. */
 void replica_apply(struct replica *replica, uint64_t now_ms);
 
 /* When replica_tick is due; 0: there is more to apply or to send, go on with the next turn. */

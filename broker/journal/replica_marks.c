@@ -1,7 +1,7 @@
 /*
- * How far the others are, and whether they are the same: every node tells the leader, and the leader
- * everybody, which entry it applied last, the running hash after it, and which version of entries it
- * reads. Who finds that the leader had another hash at the same entry stops itself.
+ * How far the others are, and whether they are the same: every node tells the leader, and the
+ * leader everybody, which entry it applied last, the running hash after it, and which version of
+ * entries it reads. Who finds that the leader had another hash at the same entry stops itself.
  */
 #include "broker/journal/replica_parts.h"
 
