@@ -258,6 +258,8 @@ void consensus_persisted(struct consensus *c, uint64_t now, uint64_t index, uint
         library_term_of(&c->raft, index) != term)
         return;
     step(c, &event);
+    if (!c->failed)
+        offer_poll(c);
     settle(c);
 }
 

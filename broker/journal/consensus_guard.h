@@ -24,7 +24,8 @@
     X(CATCH_UP, "catching up what is up to date, unknown or not ours to catch up")                 \
     X(INSTALL_ONCE, "a second snapshot during an install leaks")                                   \
     X(OWN_TERM_FIRST, "a change before an entry of the own term is committed")                     \
-    X(CHANGE_ORDER, "a second change hides that the first was committed")
+    X(CHANGE_ORDER, "a second change hides that the first was committed")                          \
+    X(TIMEOUT_NOW_HELD, "leadership offered while entries are written is not taken")
 
 enum guard {
     GUARD_NONE = 0,

@@ -43,6 +43,10 @@ struct consensus {
     size_t held_count;
     uint64_t held_index;
 
+    /* Leadership that was offered while entries were being written; type 0: none. */
+    struct peer_message offer;
+    uint64_t offer_until;
+
     /* The step under way: the entries given, and what the library was given for them. */
     const struct log_entry *input;
     struct raft_entry *entries;
@@ -104,6 +108,11 @@ void changes_reset(struct consensus *c, const struct consensus_snapshot *base);
 /* The one that holds at `index`. */
 const struct consensus_change *changes_at(const struct consensus *c, uint64_t index);
 void promotion_poll(struct consensus *c);
+
+/* ---- consensus_receive.c ---- */
+
+/* Takes leadership that was offered while entries were being written, once they are durable. */
+void offer_poll(struct consensus *c);
 
 /* ---- consensus_check.c ---- */
 

@@ -183,7 +183,7 @@ static void receive_install(struct consensus *c, const struct peer_message *m)
     receive(c, &message);
 }
 
-static void receive_timeout_now(struct consensus *c, const struct peer_message *m)
+static void take_offer(struct consensus *c, const struct peer_message *m)
 {
     struct raft_message message;
     address_message(m, &message);
@@ -192,6 +192,29 @@ static void receive_timeout_now(struct consensus *c, const struct peer_message *
     message.timeout_now.last_log_index = m->index;
     message.timeout_now.last_log_term = m->index_term;
     receive(c, &message);
+}
+
+/* The leader offers leadership right behind the last entries, and the library takes none while it
+ * writes: the offer would be lost, and nothing submitted until the leader gives it up. */
+static void receive_timeout_now(struct consensus *c, const struct peer_message *m)
+{
+    bool writes = c->raft.last_stored < raft_last_index(&c->raft);
+    if (GUARD(TIMEOUT_NOW_HELD) && writes && m->term == c->raft.current_term) {
+        c->offer = *m;
+        c->offer_until = c->now + c->options.election_ms; /* then the leader goes on */
+        return;
+    }
+    take_offer(c, m);
+}
+
+void offer_poll(struct consensus *c)
+{
+    struct peer_message offer = c->offer;
+    if (offer.type == 0 || c->raft.last_stored < raft_last_index(&c->raft))
+        return;
+    c->offer.type = 0;
+    if (offer.term == c->raft.current_term && c->now < c->offer_until)
+        take_offer(c, &offer);
 }
 
 static void dispatch(struct consensus *c, const struct peer_message *m)

@@ -196,6 +196,37 @@ static bool a_second_election_is_polite(void)
     return rig_close(&rig, held);
 }
 
+/* Whether a vote that may disrupt the leader was asked of somebody. */
+static bool stands(const struct rig *rig)
+{
+    for (size_t i = 0; i < rig->sent_count; i++) {
+        if (rig->sent[i].type == PEER_VOTE && rig->sent[i].disrupt && !rig->sent[i].pre_vote)
+            return true;
+    }
+    return false;
+}
+
+static bool an_offer_waits_for_the_disk(void)
+{
+    struct rig rig;
+    rig_found(&rig, 3);
+    struct log_entry entry = {.term = 1, .type = ENTRY_COMMAND};
+    struct peer_message append = {.type = PEER_APPEND,
+                                  .from = 2,
+                                  .term = 1,
+                                  .index = 1,
+                                  .index_term = 1,
+                                  .entries = &entry,
+                                  .entries_count = 1};
+    struct peer_message now = {
+        .type = PEER_TIMEOUT_NOW, .from = 2, .term = 1, .index = 2, .index_term = 1};
+    hear(&rig, append);
+    hear(&rig, now);
+    bool held = !stands(&rig);
+    persist(&rig);
+    return rig_close(&rig, held && stands(&rig));
+}
+
 static bool a_late_vote_deposes_nobody(void)
 {
     struct rig rig;
@@ -354,6 +385,7 @@ static const struct {
      one_snapshot_is_installed_at_a_time},
     {GUARD_OWN_TERM_FIRST, "a_term_begins_with_a_barrier", a_term_begins_with_a_barrier},
     {GUARD_CHANGE_ORDER, "two_changes_roll_back_one", two_changes_roll_back_one},
+    {GUARD_TIMEOUT_NOW_HELD, "an_offer_waits_for_the_disk", an_offer_waits_for_the_disk},
 };
 
 #define CASES (sizeof(cases) / sizeof(cases[0]))
