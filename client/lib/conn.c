@@ -23,7 +23,7 @@
 
 /* milliseconds: how long one endpoint may take to connect, when there are others to try: at first,
  * doubled in each round, and at most. One that is gone costs so much of a failover. */
-#define CONNECT_FIRST_MS 250
+#define CONNECT_FIRST_MS 100
 #define CONNECT_MAX_MS   4000
 
 /* count: redirects followed at once; then back-off as after a failure */

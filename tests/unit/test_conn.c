@@ -165,7 +165,7 @@ START_TEST(endpoints_are_tried_in_turn)
     uint64_t generation;
     conn_rig_wait(rig, 20);
     ck_assert_str_eq(conn_socket(rig->conn, &generation), "tcp://a:1");
-    conn_rig_wait(rig, 300);
+    conn_rig_wait(rig, 150);
     ck_assert_str_eq(conn_socket(rig->conn, &generation), "tcp://b:2");
     ready();
     conn_rig_receive(rig, "[130, 29, \"draining\"]");
