@@ -27,6 +27,7 @@ struct cluster {
     struct peers peers;
     struct members founders;
     uint64_t node;
+    uint32_t patience_ms; /* that nodes have beyond what is usual: for large bodies */
     bool bootstrap;
     bool advertised; /* by the option, or by an endpoint we listen on */
     bool led;        /* as it was said last */
@@ -72,8 +73,6 @@ static bool open_links(struct cluster *cluster, const struct options *options,
     char listen[LIMIT_LINK_ADDRESS_BYTES + 1];
     struct link_peer peers[LIMIT_NODES];
     const struct peer *own = peers_find(&cluster->peers, cluster->node);
-    uint64_t largest =
-        options->body_max > LIMIT_LOG_RECORD_BYTES ? options->body_max : LIMIT_LOG_RECORD_BYTES;
     for (size_t i = 0; i < cluster->peers.count; i++) {
         peers[i] = (struct link_peer){.node = cluster->peers.list[i].node,
                                       .address = cluster->peers.list[i].address};
@@ -84,6 +83,7 @@ static bool open_links(struct cluster *cluster, const struct options *options,
     } else {
         peers_listen(listen, own->address);
     }
+    /* not by body_max: what the log holds may have been put when that was larger */
     struct links_options links = {.node = cluster->node,
                                   .listen = listen,
                                   .peers = peers,
@@ -91,7 +91,8 @@ static bool open_links(struct cluster *cluster, const struct options *options,
                                   .key = key,
                                   .address = own->address,
                                   .endpoint = options->advertise,
-                                  .message_max = largest + LIMIT_LINK_SLACK_BYTES};
+                                  .message_max = LIMIT_BODY_CEILING_BYTES + LIMIT_LINK_SLACK_BYTES,
+                                  .patience_ms = cluster->patience_ms};
     cluster->links = links_open(&links, error);
     return cluster->links != NULL;
 }
@@ -137,6 +138,12 @@ static void name_founders(struct cluster *cluster)
     }
 }
 
+static uint32_t patience(uint64_t body_max)
+{
+    uint64_t beyond = body_max > LIMIT_BODY_BYTES ? body_max - LIMIT_BODY_BYTES : 0;
+    return (uint32_t)(beyond / LIMIT_LINK_PATIENCE_BYTES);
+}
+
 struct cluster *cluster_open(const struct options *options, struct log *log,
                              struct links_error *error)
 {
@@ -146,6 +153,7 @@ struct cluster *cluster_open(const struct options *options, struct log *log,
     cluster->log = log;
     cluster->node = options->node;
     cluster->bootstrap = options->bootstrap;
+    cluster->patience_ms = patience(options->body_max);
     cluster->advertised = options->advertise != NULL;
     name_founders(cluster);
     if (!open_all(cluster, options, error)) {
@@ -156,8 +164,25 @@ struct cluster *cluster_open(const struct options *options, struct log *log,
     return cluster;
 }
 
+static void say_left(const struct cluster *cluster)
+{
+    struct links_counters counters;
+    struct log_line line;
+    links_counters(cluster->links, &counters);
+    log_begin(&line, cluster->log, LEVEL_INFO, "cluster", "left");
+    log_number(&line, "messages_in", counters.envelopes_in);
+    log_number(&line, "messages_out", counters.envelopes_out);
+    log_number(&line, "unsent", counters.unsent);
+    log_number(&line, "refused", counters.refused);
+    log_number(&line, "strangers", counters.denied);
+    log_end(&line);
+}
+
 void cluster_close(struct cluster **cluster)
 {
+    if (*cluster && (*cluster)->links) {
+        say_left(*cluster);
+    }
     if (*cluster) {
         links_close(&(*cluster)->links);
         free(*cluster);
@@ -170,6 +195,7 @@ void cluster_journal(const struct cluster *cluster, struct journal_raft_options 
     raft->node = cluster->node;
     raft->founders = cluster->bootstrap ? &cluster->founders : NULL;
     raft->join = !cluster->bootstrap;
+    raft->election_ms = LIMIT_ELECTION_MS + cluster->patience_ms;
     system_random(&raft->seed, sizeof raft->seed);
 }
 

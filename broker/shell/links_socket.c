@@ -59,7 +59,6 @@ static const struct setting ROUTER_SETTINGS[] = {
     {ZMQ_BACKLOG, LINKS_BACKLOG},
     {ZMQ_HANDSHAKE_IVL, LINKS_HANDSHAKE_MS},
     {ZMQ_HEARTBEAT_IVL, LINKS_HEARTBEAT_MS},
-    {ZMQ_HEARTBEAT_TIMEOUT, LINKS_DEAD_MS},
 };
 
 static const struct setting DEALER_SETTINGS[] = {
@@ -72,8 +71,6 @@ static const struct setting DEALER_SETTINGS[] = {
     {ZMQ_RECONNECT_IVL_MAX, LINKS_RECONNECT_MAX_MS},
     {ZMQ_CONNECT_TIMEOUT, LINKS_CONNECT_MS},
     {ZMQ_HEARTBEAT_IVL, LINKS_HEARTBEAT_MS},
-    {ZMQ_HEARTBEAT_TIMEOUT, LINKS_DEAD_MS},
-    {ZMQ_TCP_MAXRT, LINKS_DEAD_MS},
 };
 
 static void set(void *socket, int option, const void *value, size_t size)
@@ -133,9 +130,10 @@ static bool monitor_open(struct links_socket *self)
 }
 
 const char *links_socket_open(struct links_socket *self, const struct cluster_key *key,
-                              uint64_t frame_max)
+                              uint64_t frame_max, uint32_t patience_ms)
 {
-    *self = (struct links_socket){.keyed = key != NULL};
+    *self =
+        (struct links_socket){.keyed = key != NULL, .dead_ms = LINKS_DEAD_MS + (int)patience_ms};
     zmq_msg_init(&self->peer);
     zmq_msg_init(&self->body);
     self->context = zmq_ctx_new();
@@ -151,6 +149,7 @@ const char *links_socket_open(struct links_socket *self, const struct cluster_ke
     }
     set_all(self->router, ROUTER_SETTINGS, sizeof ROUTER_SETTINGS / sizeof ROUTER_SETTINGS[0]);
     set_frame_max(self->router, frame_max);
+    set(self->router, ZMQ_HEARTBEAT_TIMEOUT, &self->dead_ms, sizeof self->dead_ms);
     if (key) {
         router_key(self);
     }
@@ -178,6 +177,8 @@ void *links_socket_connect(struct links_socket *self, const char *address)
     }
     set_all(dealer, DEALER_SETTINGS, sizeof DEALER_SETTINGS / sizeof DEALER_SETTINGS[0]);
     set_frame_max(dealer, LINKS_DEALER_FRAME_BYTES);
+    set(dealer, ZMQ_HEARTBEAT_TIMEOUT, &self->dead_ms, sizeof self->dead_ms);
+    set(dealer, ZMQ_TCP_MAXRT, &self->dead_ms, sizeof self->dead_ms);
     set_version(dealer, address);
     if (self->keyed) {
         set(dealer, ZMQ_CURVE_SERVERKEY, self->key.public_key, CLUSTER_KEY_BYTES);

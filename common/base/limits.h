@@ -280,14 +280,19 @@
 /* milliseconds: a link that nobody configured is forgotten after this silence; it can come again */
 #define LIMIT_LINK_FORGET_MS 60000
 
+/* bytes: of a body beyond LIMIT_BODY_BYTES for each of which nodes have a millisecond more patience
+ * with each other: nothing else is heard of a node while a large one is on its way (25 MB/s) */
+#define LIMIT_LINK_PATIENCE_BYTES 25000
+
 /* milliseconds: giving leadership away is waited for so long: several elections fit */
 #define LIMIT_TRANSFER_MS 1500
 
 /* bytes: target size of one message between nodes; more of one turn goes in a further one */
 #define LIMIT_LINK_PACKET_BYTES (4 * 1024 * 1024)
 
-/* bytes: what stands around one entry or one piece of a snapshot in a message between nodes */
-#define LIMIT_LINK_SLACK_BYTES (2 * 1024 * 1024)
+/* bytes: what a message between nodes may have beside one largest body: entries before it, up to
+ * LIMIT_APPEND_BYTES, two packets' heads of small bodies and names, and its own fields */
+#define LIMIT_LINK_SLACK_BYTES (4 * 1024 * 1024)
 
 /* port: the default TCP port */
 #define LIMIT_DEFAULT_PORT 5757
