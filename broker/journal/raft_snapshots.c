@@ -14,6 +14,10 @@
 
 #include <stdio.h>
 
+/* count: segments beyond those that the log between two snapshots takes, before one is taken to be
+ * rid of them */
+#define SEGMENTS_SPARE 4
+
 static void final(struct raft_journal *raft, const struct log_error *error)
 {
     if (raft->error.trouble == LOG_FINE) {
@@ -48,6 +52,21 @@ static bool room_is_short(const struct raft_journal *raft)
 
 /* ---- own ones ------------------------------------------------------------------------------- */
 
+/* bytes: of log between two snapshots */
+static uint64_t distance(const struct raft_journal *raft)
+{
+    return raft->last_bytes > raft->snapshot_bytes ? raft->last_bytes : raft->snapshot_bytes;
+}
+
+/*
+ * Each start begins a segment, however little is written then. So a node that is started again and
+ * again would fill the disk with segments that hold next to nothing, and never come to a snapshot.
+ */
+static bool scattered(const struct raft_journal *raft)
+{
+    return log_room(raft->log).segments > SEGMENTS_SPARE + 2 * distance(raft) / raft->segment_bytes;
+}
+
 static void written(struct raft_journal *raft, uint64_t now_ms)
 {
     struct snapshot_mark mark;
@@ -60,7 +79,7 @@ static void written(struct raft_journal *raft, uint64_t now_ms)
     raft->trouble.trouble = LOG_FINE;
     /* Nodes that are a little behind still get entries. */
     replica_status(raft->replica, &status);
-    bool keep = status.peers_count > 1 && !raft->tight;
+    bool keep = status.peers_count > 1 && !raft->tight && !scattered(raft);
     uint64_t from = keep ? trail_back(&raft->trail, raft->snapshot_bytes / 4) : UINT64_MAX;
     log_trim(raft->log, replica_snapshotted(raft->replica, now_ms, mark.at.index, from));
     raft_snapshots_reserve(raft);
@@ -99,11 +118,11 @@ void raft_snapshots_consider(struct raft_journal *raft, uint64_t now_ms)
     if (now_ms < raft->retry_ms || snapshots_writing(raft->snapshots)) {
         return;
     }
-    uint64_t enough =
-        raft->last_bytes > raft->snapshot_bytes ? raft->last_bytes : raft->snapshot_bytes;
+    uint64_t enough = distance(raft);
     if (raft->tight && enough > raft->segment_bytes / 2) {
         enough = raft->segment_bytes / 2; /* what was trimmed is room again */
     }
+    enough = scattered(raft) ? 1 : enough;
     if (trail_behind(&raft->trail, raft->last_index) >= enough &&
         !replica_replaying(raft->replica)) {
         begin(raft);

@@ -48,6 +48,35 @@ START_TEST(a_snapshot_comes_after_enough_log_and_the_log_goes)
 }
 END_TEST
 
+static unsigned segments(void)
+{
+    unsigned count = 0;
+    for (unsigned k = 0; k < 256; k++) {
+        char name[64];
+        uint64_t bytes = 0;
+        snprintf(name, sizeof name, "%016x.segment", k);
+        count += disk_file(trio.nodes[1].disk, name, &bytes) ? 1 : 0;
+    }
+    return count;
+}
+
+START_TEST(many_starts_do_not_fill_the_disk)
+{
+    trio_init(&trio, 1);
+    trio.snapshot_bytes = TRIO_SEGMENT;
+    for (unsigned lives = 0; lives < 40; lives++) {
+        trio_put(&trio, 1);
+        trio_run(&trio, 20);
+        ck_assert_uint_le(segments(), 8);
+        trio_crash(&trio, 1, true);
+        ck_assert(trio_open(&trio, 1, false));
+        trio_elect(&trio);
+    }
+    ck_assert_uint_ge(trio_messages(&trio, 1), 40);
+    stop();
+}
+END_TEST
+
 START_TEST(the_log_stays_small_while_the_state_does)
 {
     struct command purge = {.kind = COMMAND_QUEUE_PURGE, .named.name = slice_str("q")};
@@ -58,14 +87,7 @@ START_TEST(the_log_stays_small_while_the_state_does)
         purge.request = ++trio.request;
         journal_submit(trio.nodes[1].journal, trio.now_ms, &purge);
         trio_run(&trio, 20);
-        uint64_t size = 0;
-        for (unsigned k = 0; k < 64; k++) {
-            char name[64];
-            uint64_t bytes = 0;
-            snprintf(name, sizeof name, "%016x.segment", k);
-            size += disk_file(trio.nodes[1].disk, name, &bytes) ? 1 : 0;
-        }
-        ck_assert_uint_le(size, 6);
+        ck_assert_uint_le(segments(), 6);
     }
     trio_crash(&trio, 1, true);
     ck_assert(trio_open(&trio, 1, false));
@@ -522,6 +544,7 @@ int main(void)
     TCase *tcase = tcase_create("snapshots");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_snapshot_comes_after_enough_log_and_the_log_goes);
+    tcase_add_test(tcase, many_starts_do_not_fill_the_disk);
     tcase_add_test(tcase, the_log_stays_small_while_the_state_does);
     tcase_add_test(tcase, one_can_be_asked_for);
     tcase_add_test(tcase, time_goes_on_behind_a_snapshot);
