@@ -95,6 +95,10 @@ uint64_t gateway_deadline(const struct gateway *gateway);
 /* The manager itself was stopped for gap_ms: silence meanwhile is nobody's fault. */
 void gateway_gap(struct gateway *gateway, uint64_t now_ms, uint64_t gap_ms);
 
+/* No packets are taken since since_ms: peers are told in time that the manager lives. Call every
+ * 100 ms or so while it lasts; a flush sends what it says. */
+void gateway_unread(struct gateway *gateway, uint64_t now_ms, uint64_t since_ms);
+
 /*
  * The journal takes commands from now on, and all that was kept is applied. Sessions that the core
  * knows end only when nobody resumes them within their time-to-live, or their grace if longer.

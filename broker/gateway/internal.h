@@ -106,6 +106,7 @@ struct link {
     uint64_t away_ms;   /* how long it may be without connection this time */
     uint64_t resuming;  /* count: HELLOs with the journal that resume it */
     uint64_t heard_ms;  /* last packet */
+    uint64_t told_ms;   /* last time it was told that we live, while nothing was read */
     uint64_t gone_ms;   /* when the connection broke */
     struct timer timer; /* always armed; may fire early: heard_ms moves without it */
     const char *ending; /* reason; the session's end is wanted, or under way */
@@ -142,6 +143,7 @@ struct gateway {
     uint64_t settled;             /* commands applied since we lead */
     struct connection *unsettled; /* packets of theirs are not certain, in the order of marks */
     uint64_t answer_ms;           /* when to tell those that we are alive */
+    uint64_t unread_ms;           /* when to tell all others, while nothing is read */
     uint64_t next_number;
     struct connection *by_peer, *by_number;
     struct connection **by_descriptor; /* lists */

@@ -5,7 +5,8 @@
  * And what is certain: a packet is confirmed to its peer (`seen` in our headers) when the commands
  * that were submitted with it are applied, not when it was read; else a client would forget what a
  * crash of the manager takes away. Peers whose packets wait for the journal hear from us in time
- * all the same, so that nobody takes a slow disk for a dead manager.
+ * all the same, so that nobody takes a slow disk for a dead manager; and so do all, when the journal
+ * has so much to do that the host reads no packets.
  */
 #include "broker/gateway/internal.h"
 
@@ -126,6 +127,30 @@ void settle_tick(struct gateway *gateway)
         if (connection->owes) {
             outbox_touch(gateway, connection);
         }
+    }
+}
+
+/* Clients give up after half of their time-to-live: at half of that they hear from us. */
+static void tell_alive(struct gateway *gateway, struct link *link, uint64_t since_ms)
+{
+    uint64_t told_ms = link->told_ms > since_ms ? link->told_ms : since_ms;
+    if (link->connection && gateway->now_ms >= told_ms + link->ttl_ms / 4) {
+        link->told_ms = gateway->now_ms;
+        link->connection->owes = true;
+        outbox_touch(gateway, link->connection);
+    }
+}
+
+void gateway_unread(struct gateway *gateway, uint64_t now_ms, uint64_t since_ms)
+{
+    struct link *link, *next;
+    gateway_now(gateway, now_ms);
+    if (gateway->now_ms < gateway->unread_ms) {
+        return;
+    }
+    gateway->unread_ms = gateway->now_ms + ANSWER_MS / 2;
+    HASH_ITER (hh, gateway->links, link, next) {
+        tell_alive(gateway, link, since_ms);
     }
 }
 

@@ -11,7 +11,7 @@
  *                 each connection one packet with all its answers
  *
  * While the journal has more to do than LIMIT_BACKLOG_BYTES, no packets are taken: the clients'
- * pipes fill, and they wait. Their silence does not count meanwhile.
+ * pipes fill, and they wait. Their silence does not count meanwhile, and they are told that we live.
  */
 #include "broker/shell/manager.h"
 
@@ -27,6 +27,9 @@ static const uint64_t CLOSED_AFTER_MS[] = {1, 10, 100};
 
 /* milliseconds: reading that paused for less is not made up for: that walks over all sessions */
 #define UNREAD_MIN_MS 50
+
+/* milliseconds: between two looks at who has to hear from us while nothing is read */
+#define UNREAD_LOOK_MS 100
 
 /* ---- what the gateway and the journal call -------------------------------------------------- */
 
@@ -324,6 +327,9 @@ static bool turn_reads(struct manager *manager)
     if (pause && manager->unread_ms == 0) {
         manager->unread_ms = manager->now_ms;
     }
+    if (pause) {
+        gateway_unread(manager->gateway, manager->now_ms, manager->unread_ms);
+    }
     if (pause || manager->unread_ms == 0) {
         return !pause;
     }
@@ -406,14 +412,17 @@ static void turn_journal(struct manager *manager)
     turn_room(manager);
 }
 
-static void turn_flush(struct manager *manager)
+/* true: what could not be sent made commands, for which the journal has to be flushed once more. */
+static bool turn_flush(struct manager *manager)
 {
+    uint64_t submitted = manager->submitted;
     journal_flush(manager->journal, manager->now_ms);
     if (manager->cluster) {
         turn_role(manager);
         cluster_flush(manager->cluster, manager->now_ms);
     }
     gateway_flush(manager->gateway, manager->now_ms);
+    return manager->submitted != submitted;
 }
 
 bool manager_turn(struct manager *manager)
@@ -425,11 +434,11 @@ bool manager_turn(struct manager *manager)
     turn_packets(manager);
     turn_journal(manager);
     turn_ticks(manager);
-    turn_flush(manager);
+    bool more = turn_flush(manager);
     /* Asked in any case: it lets the socket's descriptor wait for the next edge. */
     bool readable = socket_readable(&manager->socket);
     bool nodes = manager->cluster && cluster_waiting(manager->cluster);
-    return manager->monitor_fired || nodes || (readable && !crowded(manager));
+    return more || manager->monitor_fired || nodes || (readable && !crowded(manager));
 }
 
 void manager_recover(struct manager *manager)
@@ -452,6 +461,7 @@ uint64_t manager_deadline(const struct manager *manager)
     uint64_t due_ms = earlier(core_due_ms(manager), gateway_due_ms(manager));
     due_ms = earlier(due_ms, journal_deadline(manager->journal));
     due_ms = manager->cluster ? earlier(due_ms, cluster_deadline(manager->cluster)) : due_ms;
+    due_ms = manager->unread_ms ? earlier(due_ms, manager->now_ms + UNREAD_LOOK_MS) : due_ms;
     for (size_t i = 0; i < manager->closed_count; i++) {
         due_ms = earlier(due_ms, manager->closed[i].due_ms);
     }

@@ -81,6 +81,30 @@ START_TEST(a_slow_journal_is_no_dead_manager)
 }
 END_TEST
 
+/* Nothing is read for `ms`: the host says so now and then, and gives no ticks. */
+static void unread(uint64_t ms)
+{
+    uint64_t since_ms = rig->now_ms;
+    for (uint64_t passed = 0; passed < ms; passed += 100) {
+        rig->now_ms += 100;
+        gateway_unread(rig->gateway, rig->now_ms, since_ms);
+        rig_flush(rig);
+    }
+}
+
+START_TEST(while_nothing_is_read_everybody_hears_from_us)
+{
+    rig_hello(rig, "a");
+    rig_hello(rig, "b");
+    vanish("b");
+    unread(LIMIT_SESSION_TTL_MS / 4 - 100);
+    ck_assert_str_eq(rig_take(rig, "a"), ""); /* a short pause costs nothing */
+    unread(LIMIT_SESSION_TTL_MS);
+    ck_assert_str_eq(rig_take(rig, "a"), "[2, 1] | [3, 1] | [4, 1] | [5, 1]");
+    ck_assert_str_eq(rig_take(rig, "b"), "");
+}
+END_TEST
+
 START_TEST(who_dies_waiting_is_forgotten)
 {
     rig_hello(rig, "a");
@@ -236,6 +260,7 @@ int main(void)
     const TTest *const TESTS[] = {welcome_comes_once_the_session_is_certain,
                                   a_packet_is_confirmed_when_it_is_applied,
                                   a_slow_journal_is_no_dead_manager,
+                                  while_nothing_is_read_everybody_hears_from_us,
                                   who_dies_waiting_is_forgotten,
                                   nothing_of_an_old_connection_comes_behind_the_resume,
                                   a_wrong_secret_takes_nobodys_connection,
