@@ -11,7 +11,7 @@ import struct
 import subprocess
 import time
 
-from lab import Failed, Skip, command
+from lab import Failed, Skip, command, eventually
 
 SHUTDOWN = 0x8004587D       # EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN: the same number
 NO_LOG_FLUSH = 2            # as if the plug were pulled: the journal is not written either
@@ -108,9 +108,12 @@ class PowerDisk(Mount):
             os.close(directory)
 
     def off(self):
-        """Takes the dead file system away; nobody may have files open there."""
+        """Takes the dead file system away. A mount namespace that was made meanwhile (by `ip netns
+        exec`) has a copy of the mount: while that lives, so does the dead file system."""
         self.mounted = False
         command("umount", self.path)
+        eventually(lambda: self.image not in command("losetup", "-j", self.image),
+                   f"nobody holds {self.image} any more", 60, 0.02)
 
 
 class Injection:

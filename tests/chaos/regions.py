@@ -10,6 +10,7 @@ SECTOR = 512
 SEGMENT_HEADER = 88
 RECORD_HEADER = 64
 ITEM_HEADER = 24
+IN_USE = 2
 ITEMS = {1: "entry", 2: "truncation", 3: "restart", 4: "vote"}
 ENTRIES = {1: "commands", 2: "barrier", 3: "nodes"}
 
@@ -36,8 +37,13 @@ class Regions:
         self.add("version file", MUST, "version", 0, self.size("version"))
         log = sorted(os.listdir(os.path.join(directory, "log")))
         segments = [f"log/{name}" for name in log if name.endswith(".segment")]
+        used = [path for path in segments if self.in_use(path)]
         for path in segments:
-            self.segment(path, path == segments[-1])
+            if path in used:
+                self.segment(path, path == used[-1])
+            else:
+                self.add("prepared: header", MAY, path, 0, SEGMENT_HEADER)
+                self.add("prepared: contents", MAY, path, BLOCK, self.size(path))
         for path in (f"log/{name}" for name in log if name.endswith(".pool")):
             self.add("pool: header", MAY, path, 0, SEGMENT_HEADER)
             self.add("pool: contents", MAY, path, BLOCK, self.size(path))
@@ -51,6 +57,11 @@ class Regions:
     def size(self, file):
         """Bytes of a file."""
         return os.path.getsize(os.path.join(self.directory, file))
+
+    def in_use(self, path):
+        """Has a segment records, or does it only wait for them?"""
+        with open(os.path.join(self.directory, path), "rb") as file:
+            return file.read(8)[6] & IN_USE != 0
 
     def segment(self, path, last):
         """Walks the records of a segment. In the last one the last record, and what follows it,

@@ -31,6 +31,10 @@ struct worker {
 /* Set by SIGTERM. */
 extern volatile sig_atomic_t worker_stopping;
 
+/* The client that waits for ever, if it does: SIGTERM interrupts it. All other calls have
+ * time-outs, and an interrupted one is one more outcome that nobody knows. */
+extern stw_client *volatile worker_waiting;
+
 /* load.0 to load.3. */
 extern const char *const load_queues[LOAD_QUEUES];
 

@@ -108,7 +108,9 @@ int role_get_ordered(struct worker *worker)
         uint64_t id = history_id(&worker->history);
         struct event event = {.event = "invoke", .op = "get", .id = id, .queue = LOAD_ORDERED};
         history_write(&worker->history, &event);
+        worker_waiting = worker->client;
         int code = stw_get(worker->client, LOAD_ORDERED, -1, &message);
+        worker_waiting = NULL;
         if (code == STW_OK) {
             worker_delivered(worker, id, message);
         }

@@ -116,15 +116,15 @@ void worker_delivered(struct worker *worker, uint64_t get, const stw_message *me
     history_write(&worker->history, &event);
 }
 
-static stw_client *interrupted;
+stw_client *volatile worker_waiting;
 
 static void on_stop(int number)
 {
     int kept = errno;
     (void)number;
     worker_stopping = 1;
-    if (interrupted != NULL) {
-        stw_client_interrupt(interrupted);
+    if (worker_waiting != NULL) {
+        stw_client_interrupt(worker_waiting);
     }
     errno = kept;
 }
@@ -148,15 +148,10 @@ static int worker_run(struct worker *worker, const char *role)
 {
     for (size_t i = 0; i < sizeof ROLES / sizeof ROLES[0]; i++) {
         if (strcmp(ROLES[i].name, role) == 0) {
-            int status;
             if (!worker_open(worker)) {
                 return 1;
             }
-            /* Only who waits for ever needs to be woken: the others have short time-outs, and an
-             * interrupted call is one more outcome that nobody knows. */
-            interrupted = strcmp(role, "get-ordered") == 0 ? worker->client : NULL;
-            status = ROLES[i].run(worker);
-            interrupted = NULL;
+            int status = ROLES[i].run(worker);
             history_write(&worker->history, &(struct event){.event = "note", .op = "end"});
             stw_close(&worker->client);
             return status;
