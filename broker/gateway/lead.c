@@ -76,7 +76,7 @@ void settle_received(struct gateway *gateway, struct connection *connection)
     if (connection->unsettled) {
         return; /* its mark first: then this packet gets one */
     }
-    if (submitted(gateway) > gateway->settled) {
+    if (submitted(gateway) > gateway->settled && !NET_CANARY(SEEN_EARLY)) {
         wait_for_journal(gateway, connection);
         return;
     }

@@ -21,7 +21,8 @@
     X(CREDIT_SHORT, "the client counts more credit than it gives")                                 \
     X(CANCELED_SENT, "the client sends what it has reported as cancelled")                         \
     X(SENT_GOES_ON, "the client sends requests of a lost session again in the next")               \
-    X(LEAD_SHORT, "sessions have only their grace time when another node leads")
+    X(LEAD_SHORT, "sessions have only their grace time when another node leads")                   \
+    X(SEEN_EARLY, "a packet is confirmed before what it said is applied")
 
 enum net_canary {
     NET_CANARY_NONE = 0,

@@ -92,6 +92,7 @@ struct net_lease {
 struct net_request {
     enum command_kind kind;
     bool answered, auto_ack;
+    bool seen; /* the client has confirmed its answer */
     int code;
     int lock;
     uint64_t value, count; /* items of a put, tag of a settlement, target; token of a grant */
@@ -389,6 +390,8 @@ void oracle_outcome(struct net_world *world, const struct call *call, int code);
 uint64_t oracle_handed(struct net_world *world, uint64_t session, const struct item *item);
 /* Items of the queues that should have been acknowledged and are not. */
 uint64_t oracle_left(const struct net_world *world, uint32_t queues);
+/* Answers that the session's client has not confirmed: the core keeps them. */
+uint64_t oracle_unseen(const struct net_world *world, uint64_t session);
 /* Everything confirmed was acknowledged. */
 void oracle_end(struct net_world *world);
 void oracle_free(struct oracle *oracle);

@@ -187,7 +187,10 @@ static void seen(struct net_world *world, struct net_session *session, const str
     for (size_t i = 0; i < seen->count; i++) {
         for (uint64_t n = 0; n < seen->ranges[i].count; n++) {
             uint64_t id = seen->ranges[i].first + n;
-            const struct net_request *request = find_request(session, id);
+            struct net_request *request = find_request(session, id);
+            if (request) {
+                request->seen = true;
+            }
             if (request && request->auto_ack && request->answered && request->code == 0) {
                 end_channel(world, session, id, true);
             }

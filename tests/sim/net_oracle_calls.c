@@ -80,6 +80,19 @@ uint64_t oracle_left(const struct net_world *world, uint32_t queues)
     return left;
 }
 
+uint64_t oracle_unseen(const struct net_world *world, uint64_t id)
+{
+    uint64_t unseen = 0;
+    for (size_t i = world->oracle.sessions_count; i-- > 0;) {
+        const struct net_session *session = &world->oracle.sessions[i];
+        bool its = session->id == id && session->alive;
+        for (size_t n = 0; its && n < session->requests_count; n++) {
+            unseen += session->requests[n].answered && !session->requests[n].seen;
+        }
+    }
+    return unseen;
+}
+
 void oracle_end(struct net_world *world)
 {
     for (size_t i = 0; i < world->oracle.items_count; i++) {

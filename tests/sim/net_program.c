@@ -438,7 +438,8 @@ bool program_finished(const struct client *client)
     }
     return !client->calls && !client->held && !client->holds && !client->leaving &&
            (client->forgot || conn_outstanding(client->conn) == 0) &&
-           oracle_left(client->world, streamed) == 0;
+           oracle_left(client->world, streamed) == 0 &&
+           oracle_unseen(client->world, conn_session(client->conn)) == 0;
 }
 
 void program_drain(struct client *client)

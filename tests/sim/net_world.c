@@ -107,9 +107,10 @@ static void finish(struct net_world *world)
             const struct client *client = &world->clients[open];
             net_fail(world,
                      "client %d does not come to rest: %zu calls (first op %u), %zu outstanding, "
-                     "%zu held; of its streams' queues %d are left",
+                     "%zu held, %d answers unconfirmed; of its streams' queues %d are left",
                      open, client->calls_count, client->calls ? client->calls->op : 0,
                      conn_outstanding(client->conn), client->held_count,
+                     (int)oracle_unseen(world, conn_session(client->conn)),
                      (int)oracle_left(world, 0xf));
         }
     }

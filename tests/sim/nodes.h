@@ -42,6 +42,7 @@ struct nodes_plan {
     uint64_t delay_ms;          /* of them, at most */
     uint64_t disk_ms;           /* that a job of the log takes, at most */
     uint64_t skew_ms;           /* between wall clocks, at most */
+    uint64_t down_ms;           /* until a node is started again, at most */
     uint64_t every_ms[NODE_FAULTS];
 };
 
@@ -136,6 +137,8 @@ void node_end(struct node *node, enum disk_end how);
 /* As a SIGTERM: all is written. */
 void node_stop(struct node *node);
 void node_turn(struct node *node);
+/* To its journal; it leads. */
+void node_submit(struct node *node, const struct command *command);
 uint64_t node_next(const struct node *node);
 /* The node that leads and takes commands; NULL: none. */
 struct node *nodes_leader(struct nodes *nodes);

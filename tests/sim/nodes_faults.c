@@ -42,13 +42,16 @@ void nodes_plan_draw(struct nodes *nodes)
     plan->twice = rng_chance(rng, 40) ? rng_between(rng, 1, 20) : 0;
     plan->late = rng_chance(rng, 40) ? rng_between(rng, 1, 20) : 0;
     plan->skew_ms = rng_chance(rng, 40) ? rng_between(rng, 1, 60000) : 0;
-    plan->snapshot_bytes = rng_chance(rng, 70) ? rng_between(rng, 2000, 100000) : 0;
+    plan->snapshot_bytes = rng_chance(rng, 70) ? rng_between(rng, 500, 20000) : 0;
     bool large = world->plan.large || plan->snapshot_bytes == 0;
     plan->segment_bytes = large ? SEGMENT_LARGE_BYTES : SEGMENT_BYTES;
     plan->body_max = world->plan.large ? LIMIT_BODY_FRAME_BYTES + 1024 : 4096;
+    static const uint64_t downs[] = {50, 1000, 4000, 12000};
+    plan->down_ms = downs[rng_below(rng, 4)];
     uint64_t storm = rng_chance(rng, 30) ? 5 : 1;
     for (int i = 0; i < NODE_FAULTS; i++) {
-        plan->every_ms[i] = rng_chance(rng, 40) ? rng_between(rng, 1000, 10000) / storm : 0;
+        plan->every_ms[i] =
+            rng_chance(rng, i == NODE_CHANGE ? 70 : 40) ? rng_between(rng, 1000, 10000) / storm : 0;
     }
     if (world->plan.calm) {
         plan_calm(nodes);

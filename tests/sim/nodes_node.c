@@ -27,11 +27,15 @@ static void applied(void *context, uint64_t now_ms, const struct effects *effect
     gateway_effects(node->manager.gateway, now_ms, effects);
 }
 
-static void submit(void *context, const struct command *command)
+void node_submit(struct node *node, const struct command *command)
 {
-    struct node *node = context;
     node->submitted++;
     journal_submit(node->manager.journal, node->manager.now_ms, command);
+}
+
+static void submit(void *context, const struct command *command)
+{
+    node_submit(context, command);
 }
 
 static uint64_t submitted(void *context)
@@ -92,12 +96,6 @@ static void set_clock(struct node *node)
     node->manager.now_ms = node->manager.turned_ms = node->base_ms;
 }
 
-/* Some come back before anybody notices. */
-static bool soon(const struct node *node)
-{
-    return rng_chance(&node->manager.world->rng, 25);
-}
-
 static void close_process(struct node *node)
 {
     struct net_world *world = node->manager.world;
@@ -106,7 +104,7 @@ static void close_process(struct node *node)
     node->life = NODE_DOWN;
     node->leads = false;
     node->wake_ms = node->stopped_ms = node->unread_ms = node->doom_ms = 0;
-    node->restart_ms = world->now_ms + rng_between(&world->rng, 1, soon(node) ? 50 : 4000);
+    node->restart_ms = world->now_ms + rng_between(&world->rng, 1, node->nodes->plan.down_ms);
     for (struct wire *wire = world->wires; wire; wire = wire->next) {
         if (wire->node == node->manager.node && !wire->gone) {
             wire_drop(world, wire);

@@ -26,10 +26,13 @@ static void make_node(struct nodes *nodes, int number)
     if (NODES_CANARY(NO_SYNC)) {
         nodes_disk_lie(node->disk);
     }
-    if (number <= nodes->plan.founders) {
+    bool founder = number <= nodes->plan.founders;
+    if (founder || nodes->plan.every_ms[NODE_CHANGE]) { /* who founded it may be gone one day */
         size_t used = strlen(world->endpoints);
         snprintf(world->endpoints + used, sizeof world->endpoints - used, "%ssim://%d",
                  used ? "," : "", number);
+    }
+    if (founder) {
         node_start(node);
     }
 }
@@ -43,7 +46,7 @@ static void setup(struct nodes *nodes)
         struct node *leader = nodes_leader(nodes);
         struct command command;
         for (uint64_t step = 0; leader && !asked && manager_setup(step, 1, &command); step++) {
-            journal_submit(leader->manager.journal, leader->manager.now_ms, &command);
+            node_submit(leader, &command);
         }
         asked |= leader != NULL;
         net_run_until(world, world->now_ms + 1);

@@ -34,12 +34,11 @@ static void print(const struct net_counts *c, double seconds)
 #ifdef STEWARD_CANARIES
 int core_canary, net_canary, journal_canary, nodes_canary;
 
-#define CORE_BUG(name, text)    {text, &core_canary, CANARY_##name},
 #define JOURNAL_BUG(name, text) {text, &journal_canary, JOURNAL_CANARY_##name},
 #define GUARD_BUG(name, text)   {"guard off: " text, &consensus_guard_off, GUARD_##name},
 
-/* Of the core and the gateway only what happens to nodes alone, the others are hunted by simulations
- * A and A2. All guards can be switched off by --bug; the last ones are hunted by sim_consensus and
+/* Of the core and the gateway only what happens to nodes; the others are hunted by simulations A
+ * and A2. All guards can be switched off by --bug; the last ones are hunted by sim_consensus and
  * test_consensus_canary, because hardly a seed finds them here. */
 static const struct net_bug bugs[] = {
     JOURNAL_CANARY_TABLE(JOURNAL_BUG){"nothing is synced", &nodes_canary, NODES_CANARY_NO_SYNC},
@@ -48,6 +47,7 @@ static const struct net_bug bugs[] = {
     {"a new leader gives nobody the full time again", &core_canary, CANARY_LEADER_IMPATIENT},
     {"sessions have only their grace time when another node leads", &net_canary,
      NET_CANARY_LEAD_SHORT},
+    {"a packet is confirmed before what it said is applied", &net_canary, NET_CANARY_SEEN_EARLY},
     {"guard off: a single voter leads without a new term", &consensus_guard_off, GUARD_NEW_TERM},
     GUARD_TABLE(GUARD_BUG)};
 
