@@ -194,6 +194,7 @@ def flip_source(lab):
     load.stop()
     time.sleep(1)
     state = state_of(node.endpoint)
+    time.sleep(0.5)         # the log is idle: sealed, so that its last record is known as confirmed
     node.kill()
     return node, state
 
