@@ -129,6 +129,8 @@ engine_stop() {
     engine_halt
     awk -v dir="$engine_dir/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | sort -r |
         xargs -r umount 2>/dev/null
+    # control groups of containers, which are gone; those of another engine are not empty
+    find /sys/fs/cgroup -maxdepth 2 -type d -name docker -exec rmdir {} + 2>/dev/null
     [ ! -e /run/netns/"$engine_namespace" ] || ip netns del "$engine_namespace"
     [ -n "${STW_DOCKER_DIR:-}" ] || rm -rf --one-file-system "$engine_dir"
     engine_own=

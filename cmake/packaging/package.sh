@@ -6,6 +6,7 @@
 #                                 release, installs them in a clean one, uses them, purges them
 #   package.sh prove [SUITE...]   the same with the packages that the last `test` built
 #
+# The clean root is booted, too: the service runs under systemd itself.
 # Roots are made by mmdebstrap once and kept below build-package/roots/ as tar files. As root only:
 # chroot and mounts. What runs in a root has namespaces of its own, which end with its processes.
 set -euo pipefail
@@ -108,6 +109,48 @@ inside() {
         sh "$dir" "$@"
 }
 
+# booted DIR COMMAND...: boots the root with its own systemd as process 1 of new namespaces, without
+# a network but loopback, runs the command beside it, and ends all of it
+booted() {
+    local dir=$1 group init status=0
+    shift
+    group=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)/steward-package-$$
+    mkdir "$group"
+    # shellcheck disable=SC2016 # expanded by the inner shells
+    sh -c 'echo $$ >"$2/cgroup.procs"
+        exec unshare --mount --pid --fork --kill-child --uts --ipc --net --cgroup \
+            --propagation private sh -c "$3" sh "$1"' sh "$dir" "$group" '
+        cd "$1" && mount --bind . . && cd "$1" && mount -t proc proc proc &&
+        mount --rbind /dev dev && mount -t sysfs -o ro sysfs sys &&
+        mount -t cgroup2 cgroup2 sys/fs/cgroup && mount -t tmpfs tmpfs run &&
+        mount -t tmpfs tmpfs tmp && mkdir -p old && pivot_root . old && umount -l old &&
+        exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+            /lib/systemd/systemd --system --log-target=journal' </dev/null >"$dir.boot" 2>&1 &
+    init=$!
+    for _ in $(seq 50); do
+        pid=$(pgrep -P $init 2>/dev/null | head -n 1)
+        [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = systemd ] && break
+        sleep 0.2
+    done
+    nsenter -t "$pid" -m -p -u -i -n -C env -i LC_ALL=C.UTF-8 \
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@" || status=$?
+    [ $status -eq 0 ] || tail -n 20 "$dir.boot"
+    kill -KILL "$pid" 2>/dev/null
+    wait $init 2>/dev/null || true
+    rmdir_groups "$group"
+    rm -f "$dir.boot"
+    return $status
+}
+
+# rmdir_groups DIR: control groups go from the innermost on, once their processes are gone
+rmdir_groups() {
+    for _ in $(seq 20); do
+        find "$1" -depth -type d -exec rmdir {} + 2>/dev/null && return
+        sleep 0.2
+    done
+    return 0
+}
+
 # ---- commands ----------------------------------------------------------------------------------
 
 package_build() {
@@ -148,8 +191,11 @@ test_in() {
     root "$1" clean "$clean_packages"
     dir=$(unpack "$1" clean)
     mkdir "$dir/proof"
-    cp "$work/packages-$1"/*.deb "$here/prove.sh" "$here"/example/* "$dir/proof/"
+    cp "$work/packages-$1"/*.deb "$here"/prove*.sh "$here"/example/* "$dir/proof/"
     inside "$dir" sh /proof/prove.sh "$1" "$(raft "$1")" || fail "$1: failed"
+    quietly inside "$dir" sh -c 'apt-get -q -y install --no-install-recommends systemd-sysv \
+        dbus /proof/stewardd_*.deb /proof/steward_*.deb'
+    booted "$dir" sh /proof/prove_service.sh "$1" || fail "$1: the service failed"
     rm -rf --one-file-system "$dir"
 }
 
