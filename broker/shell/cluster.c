@@ -4,6 +4,7 @@
  */
 #include "broker/shell/cluster.h"
 
+#include "broker/journal/examine.h"
 #include "broker/shell/endpoint.h"
 #include "broker/shell/peers.h"
 #include "broker/shell/system.h"
@@ -44,13 +45,34 @@ static bool fail(struct links_error *error, const char *what, const char *why)
     return false;
 }
 
-/* A directory that a file system brings along is nobody's data. */
+/* A directory that a file system brings along is nobody's data, and what a start leaves that ended
+ * before its version file was there holds none yet. */
 static bool counts(const char *name)
 {
-    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, "lost+found") != 0;
+    static const char *const nothing[] = {".", "..", "lost+found", "lock", "log", "version.new"};
+    for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++) {
+        if (strcmp(name, nothing[i]) == 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
-/* Founding twice would make two clusters of one: what the first had confirmed would be lost. */
+/* A whole data directory, but neither a founding nor a leader ever got to write anything. */
+static bool is_blank(const char *path)
+{
+    struct examination *found = mem_zalloc(1, sizeof *found);
+    bool blank = journal_examine(path, false, found) && found->last == 0 && found->term == 0 &&
+                 found->snapshots_count == 0;
+    blank = blank && journal_examine(path, true, found) && found->last == 0 && found->term == 0;
+    free(found);
+    return blank;
+}
+
+/*
+ * Founding twice would make two clusters of one: what the first had confirmed would be lost. A
+ * founding that was cut short (killed, no room) has to be begun again: nothing else would ever be.
+ */
 static bool may_found(const char *path, struct links_error *error)
 {
     DIR *directory = opendir(path);
@@ -62,9 +84,10 @@ static bool may_found(const char *path, struct links_error *error)
         empty = !counts(entry->d_name);
     }
     closedir(directory);
-    return empty || fail(error, path,
-                         "it holds something already, and --bootstrap is for the "
-                         "very first start: leave it away");
+    return empty || is_blank(path) ||
+           fail(error, path,
+                "it holds something already, and --bootstrap is for the "
+                "very first start: leave it away");
 }
 
 static bool open_links(struct cluster *cluster, const struct options *options,

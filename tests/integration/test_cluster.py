@@ -342,6 +342,29 @@ class ThreeNodes(ClusterCase):
         self.steward("put", "q", "x")
 
 
+class Founding(ClusterCase):
+    """Nodes that were started before, and got nowhere."""
+
+    def test_what_was_cut_short_is_begun_again(self):
+        """A first start that was killed, and one that only waited, left nothing that counts."""
+        first, second, third = self.cluster.nodes.values()
+        os.makedirs(os.path.join(first.data, "log"), mode=0o700)
+        for name in ("lock", "log/unfinished"):
+            with open(os.path.join(first.data, name), "w", encoding="ascii"):
+                pass
+        second.start()
+        harness.eventually(lambda: "event=waits_to_be_added" in second.log(), "it waits")
+        second.process.kill()
+        third.start("--bootstrap")
+        third.process.kill()
+        for node in (first, second):
+            node.start("--bootstrap")
+        third.start()
+        self.cluster.leader()
+        self.steward("put", "q", "x")
+        self.assertEqual(self.steward("get", "q"), "x\n")
+
+
 class OneToThree(ClusterCase):
     """A node that was alone gets two others, while it serves."""
 
