@@ -106,11 +106,23 @@ static void describe(const struct nodes *nodes)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-static void watch_progress(const struct nodes *nodes)
+/* Somebody takes commands, and all that there are is committed: nobody has anything to say. */
+static bool idle(struct nodes *nodes)
+{
+    struct node *leader = nodes_leader(nodes);
+    struct raft_status status;
+    if (leader == NULL) {
+        return false;
+    }
+    journal_raft_status(leader->manager.journal, &status);
+    return status.applied == status.last;
+}
+
+static void watch_progress(struct nodes *nodes)
 {
     uint64_t patience = PROGRESS_MS + PROGRESS_ELECTIONS * (uint64_t)nodes->plan.election_ms;
     if (nodes->healed_ms && !nodes->progressed &&
-        nodes->world->now_ms > nodes->healed_ms + patience) {
+        nodes->world->now_ms > nodes->healed_ms + patience && !idle(nodes)) {
         describe(nodes);
         net_fail(nodes->world, "nothing is committed, %d ms after the last fault", (int)patience);
     }
