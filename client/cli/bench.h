@@ -31,7 +31,8 @@ struct bench_slot {
     _Atomic uint64_t wrong; /* what must be 0: doubled, foreign, out of order */
     uint64_t cpu_us;
     uint64_t ended_ns;
-    int code; /* what made it fail; STW_OK */
+    uint64_t pause_ns; /* longest between two confirmations that a producer saw */
+    int code;          /* what made it fail; STW_OK */
     char error[200];
     struct histogram histogram;
 };

@@ -27,6 +27,7 @@ struct producer {
     stw_future **futures; /* ring */
     size_t ring;
     uint64_t sent, collected; /* futures */
+    uint64_t confirmed_ns;    /* when puts were last confirmed */
     uint64_t sequence;
     char *bodies; /* batch bodies */
     stw_item *items;
@@ -47,6 +48,10 @@ static bool producer_collect(struct producer *producer, uint64_t count)
     }
     atomic_fetch_add_explicit(&bench->slots[producer->index].count, count * bench->batch,
                               memory_order_relaxed);
+    uint64_t now = clock_ns(), pause = now - producer->confirmed_ns;
+    struct bench_slot *slot = &bench->slots[producer->index];
+    slot->pause_ns = pause > slot->pause_ns ? pause : slot->pause_ns;
+    producer->confirmed_ns = now;
     return true;
 }
 
@@ -85,6 +90,7 @@ static void producer_run(struct producer *producer)
     struct bench *bench = producer->bench;
     uint64_t refill = producer->ring / 4 > 0 ? producer->ring / 4 : 1;
     bool good = true;
+    producer->confirmed_ns = clock_ns();
     while (good && producer->sequence + bench->batch <= SEQUENCES_MAX &&
            !atomic_load_explicit(&bench->shared->stop, memory_order_relaxed)) {
         if (producer->sent - producer->collected == producer->ring) {
@@ -255,10 +261,11 @@ static int report(struct bench *bench, uint64_t end_ns)
     static struct histogram latencies;
     uint64_t put = bench_sum(bench, 0, producers);
     uint64_t got = bench_sum(bench, producers, bench->slots_count);
-    uint64_t put_end_ns = bench->start_ns + 1;
+    uint64_t put_end_ns = bench->start_ns + 1, pause_ns = 0;
     for (size_t i = 0; i < bench->slots_count; i++) {
         uint64_t ended_ns = bench->slots[i].ended_ns;
         put_end_ns = i < producers && ended_ns > put_end_ns ? ended_ns : put_end_ns;
+        pause_ns = bench->slots[i].pause_ns > pause_ns ? bench->slots[i].pause_ns : pause_ns;
         histogram_merge(&latencies, &bench->slots[i].histogram);
         verdict.duplicates += bench->slots[i].wrong;
     }
@@ -275,6 +282,7 @@ static int report(struct bench *bench, uint64_t end_ns)
     line_u64(line, "unacked", verdict.unacked);
     line_real(line, "p50_us", histogram_us(&latencies, 0.50));
     line_real(line, "p99_us", histogram_us(&latencies, 0.99));
+    line_real(line, "put_pause_ms", (double)pause_ns / 1e6);
     line_real(line, "producer_cpu_s", bench_cpu_s(bench, 0, producers));
     line_real(line, "consumer_cpu_s", bench_cpu_s(bench, producers, bench->slots_count));
     bench_broker(bench, line);

@@ -1,9 +1,10 @@
 /*
  * What the log costs on this disk, beside what the disk alone does in the same run.
  *
- *   bench_log [DIRECTORY [SECONDS]]
+ *   bench_log [DIRECTORY [SECONDS [raw]]]
  *
- * DIRECTORY (default: bench_log.data, here) is made and removed; each step runs SECONDS (2):
+ * DIRECTORY (default: bench_log.data, here) is made and removed; each step runs SECONDS (2); with
+ * `raw` only the disk alone is measured:
  *   raw      pwrite + fdatasync of 4 KiB and 256 KiB into a file whose blocks were written before,
  *            and O_DIRECT|O_DSYNC writes of the same sizes
  *   batches  256 KiB of 200-byte entries as one record, one in flight: MB/s, p50, p99
@@ -310,6 +311,7 @@ int main(int argc, char **argv)
 {
     const char *directory = argc > 1 ? argv[1] : "bench_log.data";
     uint64_t seconds = argc > 2 ? strtoull(argv[2], NULL, 10) : 2;
+    bool raw_only = argc > 3 && strcmp(argv[3], "raw") == 0;
     struct bench bench = {.run_ns = (seconds ? seconds : 1) * 1000000000u};
     char path[4096];
     if (access(directory, F_OK) == 0) {
@@ -318,6 +320,13 @@ int main(int argc, char **argv)
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     zsys_handler_set(NULL);
+    if (raw_only) {
+        raw(&bench, directory, 4096, true);
+        raw(&bench, directory, 256 * 1024, true);
+        raw(&bench, directory, 4096, false);
+        free(bench.samples.us10);
+        return 0;
+    }
     open_log(&bench, directory);
     snprintf(path, sizeof path, "%s/raw", directory);
     for (int round = 0; round < 2; round++) {
