@@ -182,14 +182,16 @@ const char *consensus_start(struct consensus *c, uint64_t now, const struct cons
 {
     STEWARD_ASSERT(!c->started);
     struct consensus_disk own = *disk; /* what of it counts */
-    if (own.first == 0 && own.runs_count == 0)
+    bool fresh = own.first == 0 && own.runs_count == 0;
+    if (fresh)
         own.first = own.snapshot.index + 1;
     const char *why = check_disk(&own);
     if (why)
         return why;
     uint64_t last = disk_last(&own), covered = own.snapshot.index;
     uint64_t at_snapshot = disk_term_of(&own, covered);
-    if (covered > 0 && (last < covered || (at_snapshot > 0 && at_snapshot != own.snapshot.term))) {
+    if (covered > 0 &&
+        (fresh || last < covered || (at_snapshot > 0 && at_snapshot != own.snapshot.term))) {
         own.first = covered + 1; /* an install that ended between snapshot and log */
         own.runs_count = own.changes_count = 0;
         last = covered;

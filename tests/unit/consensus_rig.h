@@ -20,6 +20,7 @@ struct rig {
     struct peer_message sent[SENT_MAX];
     size_t sent_count;
     uint64_t lowest_append;
+    uint64_t reset; /* the log is void, and goes on with this index; 0: it is not */
 };
 
 static inline void on_output(void *context, const struct consensus_output *output)
@@ -49,6 +50,7 @@ static inline void on_output(void *context, const struct consensus_output *outpu
         break;
     case CONSENSUS_APPLY: rig->applied = output->index; break;
     case CONSENSUS_INSTALL: rig->installing = true; break;
+    case CONSENSUS_LOG_RESET: rig->reset = output->index; break;
     case CONSENSUS_FATAL: rig->fatal = true; break;
     default: break;
     }

@@ -422,6 +422,22 @@ int main(void)
 
 #else
 
+/* The log's owner has to know that the next entry is not the first of all. */
+START_TEST(an_empty_log_goes_on_behind_the_snapshot)
+{
+    struct rig rig;
+    struct consensus_disk disk = {
+        .term = 3, .snapshot = {.index = 10, .term = 2, .members_index = 1, .members = voters(3)}};
+    rig_open(&rig, 1, &disk);
+    ck_assert_uint_eq(rig.reset, 11);
+    ck_assert_uint_eq(consensus_first(rig.c), 11);
+    ck_assert(rig_close(&rig, true));
+    rig_found(&rig, 3);
+    ck_assert_uint_eq(rig.reset, 0);
+    ck_assert(rig_close(&rig, true));
+}
+END_TEST
+
 START_TEST(guards_hold)
 {
     ck_assert_msg(cases[_i].held(), "%s", cases[_i].name);
@@ -432,6 +448,7 @@ int main(void)
 {
     Suite *suite = suite_create("consensus");
     TCase *tcase = tcase_create("consensus");
+    tcase_add_test(tcase, an_empty_log_goes_on_behind_the_snapshot);
     tcase_add_loop_test(tcase, guards_hold, 0, (int)CASES);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
