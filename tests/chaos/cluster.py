@@ -36,7 +36,8 @@ class Cluster:
         argv = ["--json", "cluster", "status"]
         try:
             said = self.steward(*argv, timeout=10, check=False)
-            return json.loads(said) if said.startswith("{") else None
+            status = json.loads(said) if said.startswith("{") else {}
+            return status if status.get("leader") and "nodes" in status else None
         except (subprocess.TimeoutExpired, ValueError):
             return None
 

@@ -70,7 +70,8 @@ class Regions:
             data = file.read()
         self.add("segment: header", MUST, path, 0, SEGMENT_HEADER)
         at, records = BLOCK, []
-        while data[at:at + 4] == b"STWR":
+        # A recycled segment has records of its last use behind its own: the incarnation tells.
+        while data[at:at + 4] == b"STWR" and data[at + 16:at + 24] == data[32:40]:
             items, = struct.unpack_from("<I", data, at + 4)
             size = -(-(RECORD_HEADER + items) // BLOCK) * BLOCK
             records.append((at, items, size))

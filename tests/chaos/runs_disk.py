@@ -209,7 +209,7 @@ def flip_try(lab, node, region, state):
         return not node.running() or "event=ready" in node.log()
     eventually(decided, f"a start after a flip in {where}")
     if not node.running():
-        if node.popen.returncode <= 0 or os.path.basename(file) not in node.log():
+        if node.popen.returncode <= 0 or f"stewardd: {node.data}" not in node.log():
             raise Failed(f"{where}: left with {node.popen.returncode}:\n{node.log()[-1500:]}")
         if region.refuse == regions.MUST_NOT:
             raise Failed(f"{where}: refused although nothing is kept there:\n{node.log()[-800:]}")
