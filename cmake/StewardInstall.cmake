@@ -40,7 +40,7 @@ endif()
 function(steward_manual component section pattern)
   install(CODE "
     file(GLOB pages \"${STW_MANUAL_DIR}/man/man${section}/${pattern}\")
-    set(to \"\$ENV{DESTDIR}${CMAKE_INSTALL_FULL_MANDIR}/man${section}\")
+    set(to \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_MANDIR}/man${section}\")
     file(MAKE_DIRECTORY \"\${to}\")
     foreach(page IN LISTS pages)
       get_filename_component(name \"\${page}\" NAME)
@@ -57,8 +57,12 @@ if(STW_MANUAL)
     install(FILES "${STW_MANUAL_DIR}/completions/${program}"
             DESTINATION "${CMAKE_INSTALL_DATAROOTDIR}/bash-completion/completions" COMPONENT ${program})
   endforeach()
-  install(FILES "${STW_MANUAL_DIR}/steward.conf" DESTINATION "${CMAKE_INSTALL_FULL_SYSCONFDIR}/steward"
-          COMPONENT stewardd)
+  # /etc for the prefix /usr; else below the prefix, also one that `cmake --install --prefix` gives
+  set(_etc "${CMAKE_INSTALL_SYSCONFDIR}")
+  if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+    set(_etc "${CMAKE_INSTALL_FULL_SYSCONFDIR}")
+  endif()
+  install(FILES "${STW_MANUAL_DIR}/steward.conf" DESTINATION "${_etc}/steward" COMPONENT stewardd)
 endif()
 
 # ---- the service --------------------------------------------------------------------------------------------------

@@ -198,6 +198,33 @@ class Library(unittest.TestCase):
             self.assertIn(f"STW_{name}", page)
 
 
+@unittest.skipUnless(os.path.isdir(MANUAL), "this build makes no manual pages")
+class Installation(unittest.TestCase):
+    """`cmake --install` below a prefix of one's own, and a program compiled against it."""
+
+    def test_everything_is_below_the_prefix_and_can_be_compiled_against(self):
+        with tempfile.TemporaryDirectory() as directory:
+            prefix = f"{directory}/prefix"
+            said = run("cmake", "--install", BUILD, "--prefix", prefix)
+            places = re.findall(r"^-- (?:Installing|Up-to-date): (.*)$", said, re.MULTILINE)
+            self.assertEqual([place for place in places if not place.startswith(prefix)], [])
+            for name in ("bin/stewardd", "bin/steward", "include/steward.h",
+                         "etc/steward/steward.conf",
+                         "share/man/man8/stewardd.8.gz", "share/man/man1/steward-put.1.gz",
+                         "share/man/man3/stw_put.3.gz", "lib/systemd/system/stewardd.service",
+                         "share/bash-completion/completions/steward"):
+                self.assertTrue(os.path.exists(f"{prefix}/{name}"), name)
+            found = [path for path, _, files in os.walk(prefix) if "steward.pc" in files]
+            self.assertEqual(len(found), 1)
+            flags = subprocess.run(
+                ["pkg-config", "--cflags", "--libs", "steward"], check=True, text=True,
+                env={**PLAIN, "PKG_CONFIG_PATH": found[0]}, stdout=subprocess.PIPE).stdout.split()
+            run("cc", f"{ROOT}/cmake/packaging/example/example.c", "-o", f"{directory}/example",
+                *flags)
+            needed = run("readelf", "-d", f"{directory}/example")
+            self.assertIn("[libsteward.so.1]", needed)
+
+
 class Service(unittest.TestCase):
     """The unit and the maintainer scripts agree on names and places."""
 
