@@ -304,6 +304,13 @@ void gateway_gap(struct gateway *gateway, uint64_t now_ms, uint64_t gap_ms)
     }
 }
 
+void gateway_set_ceilings(struct gateway *gateway, const struct gateway_options *options)
+{
+    gateway->options.memory_max = options->memory_max;
+    gateway->options.outbox_max = options->outbox_max;
+    gateway->options.connections_max = options->connections_max;
+}
+
 void gateway_drain(struct gateway *gateway)
 {
     gateway->draining = true;

@@ -116,6 +116,10 @@ void gateway_settled(struct gateway *gateway, uint64_t applied);
 /* The disk is nearly full: puts and declares are refused with EDISK until it is not. */
 void gateway_set_tight(struct gateway *gateway, bool tight);
 
+/* Other ceilings from now on: memory_max, outbox_max and connections_max of `options`, the rest
+ * stays. Nobody loses a connection by it. */
+void gateway_set_ceilings(struct gateway *gateway, const struct gateway_options *options);
+
 /* From now on: HELLO and puts are refused with EDRAINING. */
 void gateway_drain(struct gateway *gateway);
 

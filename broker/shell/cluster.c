@@ -28,7 +28,6 @@ struct cluster {
     struct peers peers;
     struct members founders;
     uint64_t node;
-    uint32_t patience_ms; /* that nodes have beyond what is usual: for large bodies */
     bool bootstrap;
     bool advertised; /* by the option, or by an endpoint we listen on */
     bool led;        /* as it was said last */
@@ -106,16 +105,13 @@ static bool open_links(struct cluster *cluster, const struct options *options,
     } else {
         peers_listen(listen, own->address);
     }
-    /* not by body_max: what the log holds may have been put when that was larger */
     struct links_options links = {.node = cluster->node,
                                   .listen = listen,
                                   .peers = peers,
                                   .peers_count = cluster->peers.count,
                                   .key = key,
                                   .address = own->address,
-                                  .endpoint = options->advertise,
-                                  .message_max = LIMIT_BODY_CEILING_BYTES + LIMIT_LINK_SLACK_BYTES,
-                                  .patience_ms = cluster->patience_ms};
+                                  .endpoint = options->advertise};
     cluster->links = links_open(&links, error);
     return cluster->links != NULL;
 }
@@ -161,12 +157,6 @@ static void name_founders(struct cluster *cluster)
     }
 }
 
-static uint32_t patience(uint64_t body_max)
-{
-    uint64_t beyond = body_max > LIMIT_BODY_BYTES ? body_max - LIMIT_BODY_BYTES : 0;
-    return (uint32_t)(beyond / LIMIT_LINK_PATIENCE_BYTES);
-}
-
 struct cluster *cluster_open(const struct options *options, struct log *log,
                              struct links_error *error)
 {
@@ -176,7 +166,6 @@ struct cluster *cluster_open(const struct options *options, struct log *log,
     cluster->log = log;
     cluster->node = options->node;
     cluster->bootstrap = options->bootstrap;
-    cluster->patience_ms = patience(options->body_max);
     cluster->advertised = options->advertise != NULL;
     name_founders(cluster);
     if (!open_all(cluster, options, error)) {
@@ -218,7 +207,6 @@ void cluster_journal(const struct cluster *cluster, struct journal_raft_options 
     raft->node = cluster->node;
     raft->founders = cluster->bootstrap ? &cluster->founders : NULL;
     raft->join = !cluster->bootstrap;
-    raft->election_ms = LIMIT_ELECTION_MS + cluster->patience_ms;
     system_random(&raft->seed, sizeof raft->seed);
 }
 

@@ -1,6 +1,7 @@
 /*
  * Where options come from: command line (popt), environment, configuration file (czmq's ZPL).
- * Call before any thread is started. Nothing here exits the process.
+ * What czmq says of a file it prints on stdout, so that is a buffer while one is read: no other
+ * thread may use stdout (ours never do). Nothing here exits the process.
  */
 #ifndef BROKER_SHELL_CONFIG_H
 #define BROKER_SHELL_CONFIG_H

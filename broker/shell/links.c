@@ -88,8 +88,7 @@ static bool open_sockets(struct links *links, const struct links_options *option
                          struct links_error *error)
 {
     uint64_t frame_max = links->message_max + LIMIT_LINK_PACKET_BYTES + LIMIT_LINK_SLACK_BYTES;
-    const char *problem =
-        links_socket_open(&links->socket, options->key, frame_max, options->patience_ms);
+    const char *problem = links_socket_open(&links->socket, options->key, frame_max);
     if (problem == NULL && options->key) {
         problem = links_socket_prove(&links->socket);
     }

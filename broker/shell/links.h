@@ -41,7 +41,6 @@ struct links_options {
     const char *address;           /* where other nodes reach us; NULL: what is bound */
     const char *endpoint;          /* where clients reach us; NULL or "": is not told */
     uint64_t message_max;          /* bytes: the largest message of links_send; 0: 4 MiB */
-    uint32_t patience_ms;          /* a large message may keep a connection busy for so long */
 };
 
 struct links_error {

@@ -26,12 +26,18 @@
 #define LINKS_CONNECT_MS       1000
 
 /*
- * milliseconds: a connection without life is given up and made anew. After a partition TCP alone
- * would wait for longer and longer; much shorter, and a full send buffer on a slow network, which
- * the ping has to pass, would look like death.
+ * milliseconds: a connection on which nothing is acknowledged is given up and made anew; a pulse is
+ * always under way. After a partition TCP alone would wait for longer and longer; much shorter, and
+ * a slow network would look like death. On the ROUTER's side TCP's own keepalive cleans up.
+ *
+ * Not ZMQ_HEARTBEAT_IVL, on neither side: when a connection breaks whose messages nobody reads just
+ * now (this node stood still, or loads a snapshot), libzmq 4.3 ends the process with an assertion at
+ * the next heartbeat that its timer sends, or that it finds among what it had read before.
  */
-#define LINKS_HEARTBEAT_MS 500
-#define LINKS_DEAD_MS      3000
+#define LINKS_DEAD_MS              3000
+#define LINKS_KEEPALIVE_IDLE_S     10
+#define LINKS_KEEPALIVE_INTERVAL_S 5
+#define LINKS_KEEPALIVE_COUNT      3
 
 /* bytes: nobody sends anything to a DEALER */
 #define LINKS_DEALER_FRAME_BYTES 1024
@@ -58,7 +64,10 @@ static const struct setting ROUTER_SETTINGS[] = {
     {ZMQ_LINGER, 0},
     {ZMQ_BACKLOG, LINKS_BACKLOG},
     {ZMQ_HANDSHAKE_IVL, LINKS_HANDSHAKE_MS},
-    {ZMQ_HEARTBEAT_IVL, LINKS_HEARTBEAT_MS},
+    {ZMQ_TCP_KEEPALIVE, 1},
+    {ZMQ_TCP_KEEPALIVE_IDLE, LINKS_KEEPALIVE_IDLE_S},
+    {ZMQ_TCP_KEEPALIVE_INTVL, LINKS_KEEPALIVE_INTERVAL_S},
+    {ZMQ_TCP_KEEPALIVE_CNT, LINKS_KEEPALIVE_COUNT},
 };
 
 static const struct setting DEALER_SETTINGS[] = {
@@ -70,7 +79,7 @@ static const struct setting DEALER_SETTINGS[] = {
     {ZMQ_RECONNECT_IVL, LINKS_RECONNECT_MS},
     {ZMQ_RECONNECT_IVL_MAX, LINKS_RECONNECT_MAX_MS},
     {ZMQ_CONNECT_TIMEOUT, LINKS_CONNECT_MS},
-    {ZMQ_HEARTBEAT_IVL, LINKS_HEARTBEAT_MS},
+    {ZMQ_TCP_MAXRT, LINKS_DEAD_MS},
 };
 
 static void set(void *socket, int option, const void *value, size_t size)
@@ -130,10 +139,9 @@ static bool monitor_open(struct links_socket *self)
 }
 
 const char *links_socket_open(struct links_socket *self, const struct cluster_key *key,
-                              uint64_t frame_max, uint32_t patience_ms)
+                              uint64_t frame_max)
 {
-    *self =
-        (struct links_socket){.keyed = key != NULL, .dead_ms = LINKS_DEAD_MS + (int)patience_ms};
+    *self = (struct links_socket){.keyed = key != NULL};
     zmq_msg_init(&self->peer);
     zmq_msg_init(&self->body);
     self->context = zmq_ctx_new();
@@ -149,7 +157,6 @@ const char *links_socket_open(struct links_socket *self, const struct cluster_ke
     }
     set_all(self->router, ROUTER_SETTINGS, sizeof ROUTER_SETTINGS / sizeof ROUTER_SETTINGS[0]);
     set_frame_max(self->router, frame_max);
-    set(self->router, ZMQ_HEARTBEAT_TIMEOUT, &self->dead_ms, sizeof self->dead_ms);
     if (key) {
         router_key(self);
     }
@@ -177,8 +184,6 @@ void *links_socket_connect(struct links_socket *self, const char *address)
     }
     set_all(dealer, DEALER_SETTINGS, sizeof DEALER_SETTINGS / sizeof DEALER_SETTINGS[0]);
     set_frame_max(dealer, LINKS_DEALER_FRAME_BYTES);
-    set(dealer, ZMQ_HEARTBEAT_TIMEOUT, &self->dead_ms, sizeof self->dead_ms);
-    set(dealer, ZMQ_TCP_MAXRT, &self->dead_ms, sizeof self->dead_ms);
     set_version(dealer, address);
     if (self->keyed) {
         set(dealer, ZMQ_CURVE_SERVERKEY, self->key.public_key, CLUSTER_KEY_BYTES);

@@ -20,7 +20,6 @@ struct links_socket {
     void *monitor; /* PAIR on which libzmq reports handshakes that failed */
     void *zap;     /* REP that libzmq asks who may come in; NULL without a key */
     bool keyed;
-    int dead_ms; /* a connection without life is given up */
     struct cluster_key key;
     zmq_msg_t peer;
     zmq_msg_t body;
@@ -29,10 +28,10 @@ struct links_socket {
 };
 
 /* Opens context, handler, monitor and ROUTER (not bound). key NULL: none; else it is copied.
- * frame_max: bytes, larger ones cut the connection; patience_ms: one may keep it busy for so long.
+ * frame_max: bytes, larger ones cut the connection.
  * NULL, or a static sentence. */
 const char *links_socket_open(struct links_socket *socket, const struct cluster_key *key,
-                              uint64_t frame_max, uint32_t patience_ms);
+                              uint64_t frame_max);
 
 /* Binds; actual gets the endpoint with the real port. 0, or an errno of libzmq's. */
 int links_socket_bind(struct links_socket *socket, const char *endpoint,

@@ -14,8 +14,10 @@
 
 static const char *const LEVELS[] = {"error", "warn", "info", "debug"};
 
+static const char *const FORMATS[] = {"text", "json"};
+
 /* bytes: kept free at a line's end for the mark of a cut line and the newline */
-#define LOG_TAIL_BYTES 8
+#define LOG_TAIL_BYTES 16
 
 const char *log_level_name(enum log_level level)
 {
@@ -32,6 +34,19 @@ bool log_level_parse(const char *text, enum log_level *out)
         }
     }
     return false;
+}
+
+const char *log_format_name(enum log_format format)
+{
+    STEWARD_ASSERT((size_t)format < sizeof FORMATS / sizeof FORMATS[0]);
+    return FORMATS[format];
+}
+
+bool log_format_parse(const char *text, enum log_format *out)
+{
+    bool json = strcmp(text, FORMATS[LOG_JSON]) == 0;
+    *out = json ? LOG_JSON : LOG_PAIRS;
+    return json || strcmp(text, FORMATS[LOG_PAIRS]) == 0;
 }
 
 void log_init(struct log *log, int descriptor, enum log_level level)
@@ -70,14 +85,22 @@ static size_t printable(const uint8_t *at, size_t left)
     return at[0] == 0xc2 && at[1] < 0xa0 ? 0 : size;
 }
 
+/* In JSON the mark of a byte that is no UTF-8 has its backslash escaped once more. */
 static void put_escaped(struct log_line *line, uint8_t byte)
 {
+    bool json = line->log->format == LOG_JSON;
     char text[8];
     switch (byte) {
     case '\n': put_text(line, "\\n"); break;
     case '\r': put_text(line, "\\r"); break;
     case '\t': put_text(line, "\\t"); break;
-    default: snprintf(text, sizeof text, "\\x%02x", byte); put_text(line, text);
+    default:
+        snprintf(text, sizeof text,
+                 !json         ? "\\x%02x"
+                 : byte < 0x80 ? "\\u%04x"
+                               : "\\\\x%02x",
+                 byte);
+        put_text(line, text);
     }
 }
 
@@ -85,14 +108,15 @@ static void put_clean(struct log_line *line, struct slice value, bool quoted)
 {
     for (size_t i = 0; i < value.size;) {
         size_t size = printable(value.data + i, value.size - i);
+        char text[8];
         if (size == 0) {
             put_escaped(line, value.data[i++]);
             continue;
         }
-        if (quoted && (value.data[i] == '"' || value.data[i] == '\\')) {
-            put_text(line, "\\");
-        }
-        put(line, (const char *)value.data + i, size);
+        bool mark = quoted && (value.data[i] == '"' || value.data[i] == '\\');
+        text[0] = '\\';
+        memcpy(text + 1, value.data + i, size);
+        put(line, mark ? text : text + 1, mark ? size + 1 : size); /* whole, or not at all */
         i += size;
     }
 }
@@ -106,6 +130,59 @@ static bool needs_quotes(struct slice value)
         }
     }
     return value.size == 0;
+}
+
+/* ---- a pair --------------------------------------------------------------------------------- */
+
+/* bytes: a key with what stands around it; ours are short words */
+#define KEY_BYTES 64
+
+static void pair_text(struct log_line *line, struct slice key, struct slice value)
+{
+    char head[KEY_BYTES];
+    bool quoted = needs_quotes(value);
+    snprintf(head, sizeof head, "%s%.*s=%s", line->size > 0 ? " " : "", (int)key.size,
+             (const char *)key.data, quoted ? "\"" : "");
+    put_text(line, head);
+    put_clean(line, value, quoted);
+    put_text(line, quoted ? "\"" : "");
+}
+
+/* Digits that are a number of 64 bits, as JSON writes it. */
+static bool is_number(struct slice value)
+{
+    bool leading = value.size > 1 && value.data[0] == '0';
+    for (size_t i = 0; i < value.size; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9') {
+            return false;
+        }
+    }
+    return value.size > 0 && value.size < 20 && !leading;
+}
+
+static void pair_json(struct log_line *line, struct slice key, struct slice value, bool number)
+{
+    char head[KEY_BYTES + 32];
+    snprintf(head, sizeof head, "%c\"%.*s\":%.*s", line->size > 0 ? ',' : '{',
+             (int)(key.size < KEY_BYTES ? key.size : KEY_BYTES), (const char *)key.data,
+             number ? (int)value.size : 1, number ? (const char *)value.data : "\"");
+    put_text(line, head);
+    if (line->cut || number) {
+        return;
+    }
+    put_clean(line, value, true);
+    line->open = line->cut;
+    put_text(line, "\"");
+    line->open = line->cut;
+}
+
+static void pair(struct log_line *line, struct slice key, struct slice value, bool number)
+{
+    if (line->log->format == LOG_JSON) {
+        pair_json(line, key, value, number);
+    } else {
+        pair_text(line, key, value);
+    }
 }
 
 /* ---- rate ----------------------------------------------------------------------------------- */
@@ -149,10 +226,9 @@ static void put_time(struct log_line *line, const struct timespec *now)
     char text[64];
     struct tm utc;
     gmtime_r(&now->tv_sec, &utc);
-    size_t size = strftime(text, sizeof text, "time=%Y-%m-%dT%H:%M:%S", &utc);
-    put(line, text, size);
-    snprintf(text, sizeof text, ".%03ldZ", now->tv_nsec / 1000000);
-    put_text(line, text);
+    size_t size = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + size, sizeof text - size, ".%03ldZ", now->tv_nsec / 1000000);
+    log_text(line, "time", text);
 }
 
 void log_begin(struct log_line *line, struct log *log, enum log_level level, const char *component,
@@ -161,6 +237,7 @@ void log_begin(struct log_line *line, struct log *log, enum log_level level, con
     line->log = NULL;
     line->size = 0;
     line->cut = false;
+    line->open = false;
     if (level > log->level) {
         return;
     }
@@ -187,15 +264,9 @@ void log_begin(struct log_line *line, struct log *log, enum log_level level, con
 
 void log_slice(struct log_line *line, const char *key, struct slice value)
 {
-    if (line->log == NULL) {
-        return;
+    if (line->log) {
+        pair(line, slice_str(key), value, false);
     }
-    bool quoted = needs_quotes(value);
-    put_text(line, " ");
-    put_text(line, key);
-    put_text(line, quoted ? "=\"" : "=");
-    put_clean(line, value, quoted);
-    put_text(line, quoted ? "\"" : "");
 }
 
 void log_text(struct log_line *line, const char *key, const char *value)
@@ -207,14 +278,47 @@ void log_number(struct log_line *line, const char *key, uint64_t value)
 {
     char text[32];
     snprintf(text, sizeof text, "%" PRIu64, value);
-    log_text(line, key, text);
+    if (line->log) {
+        pair(line, slice_str(key), slice_str(text), true);
+    }
+}
+
+/* Takes the next pair off `text`; a quoted value is unescaped into `scratch`. A word without `=` is
+ * a detail. false: none. */
+static bool next_pair(const char **text, struct slice *key, struct slice *value, char *scratch)
+{
+    const char *at = *text + strspn(*text, " ");
+    size_t size = strcspn(at, "= ");
+    *key = *value = slice_of(at, size);
+    at += size;
+    if (*at == '=' && at[1] == '"') {
+        size_t done = 0;
+        for (at += 2; *at != '\0' && *at != '"'; at++) {
+            at += *at == '\\' && at[1] != '\0';
+            scratch[done++] = *at;
+        }
+        at += *at == '"';
+        *value = slice_of(scratch, done);
+    } else if (*at == '=') {
+        *value = slice_of(at + 1, strcspn(at + 1, " "));
+        at += 1 + value->size;
+    } else {
+        *key = slice_str("detail");
+    }
+    *text = at;
+    return size > 0;
 }
 
 void log_pairs(struct log_line *line, const char *pairs)
 {
-    if (line->log && pairs && pairs[0] != '\0') {
-        put_text(line, " ");
-        put_clean(line, slice_str(pairs), false);
+    char scratch[LOG_LINE_BYTES];
+    struct slice key, value;
+    if (line->log == NULL || pairs == NULL || strlen(pairs) >= sizeof scratch) {
+        return;
+    }
+    while (next_pair(&pairs, &key, &value, scratch)) {
+        bool quoted = value.data == (const uint8_t *)scratch;
+        pair(line, key, value, !quoted && is_number(value));
     }
 }
 
@@ -249,11 +353,12 @@ void log_end(struct log_line *line)
     if (line->log == NULL) {
         return;
     }
-    if (line->cut) {
-        memcpy(line->text + line->size, "...", 3);
-        line->size += 3;
+    const char *tail = line->cut ? "...\n" : "\n";
+    if (line->log->format == LOG_JSON) {
+        tail = line->open ? "\",\"cut\":true}\n" : line->cut ? ",\"cut\":true}\n" : "}\n";
     }
-    line->text[line->size++] = '\n';
+    memcpy(line->text + line->size, tail, strlen(tail)); /* LOG_TAIL_BYTES are free */
+    line->size += strlen(tail);
     if (write_line(line)) {
         line->log->dropped -= line->told;
     } else {

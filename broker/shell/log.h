@@ -1,8 +1,10 @@
 /*
- * The log: one line of key=value a time on stderr, written by one write(2) so that lines of several
- * processes do not mix.
+ * The log: one line a time on stderr, written by one write(2) so that lines of several processes do
+ * not mix. For people key=value, for machines an object of JSON with the same keys; there values of
+ * digits alone are numbers.
  *
  *     time=2026-01-02T03:04:05.678Z level=info component=shell event=ready endpoint=tcp://...
+ *     {"time":"2026-01-02T03:04:05.678Z","level":"info",...}
  *
  * Names come from the network: values are quoted when needed, control characters and bytes that are
  * not UTF-8 are escaped. A line that repeats too often is left out, and the next one says how many
@@ -15,6 +17,8 @@
 
 /* Not LOG_ERROR: <syslog.h>, which czmq.h brings along, defines LOG_INFO and others as macros. */
 enum log_level { LEVEL_ERROR = 0, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
+
+enum log_format { LOG_PAIRS = 0, LOG_JSON };
 
 /* bytes: a line is cut here; names of 255 bytes fit, escaped */
 #define LOG_LINE_BYTES 4096
@@ -37,8 +41,9 @@ struct log_rate {
 
 struct log {
     int descriptor;
-    enum log_level level;
-    uint64_t dropped; /* lines that nobody took */
+    enum log_level level;   /* may be changed at any time, as may the form */
+    enum log_format format; /* LOG_PAIRS after log_init */
+    uint64_t dropped;       /* lines that nobody took */
     struct log_rate rates[LOG_EVENTS];
 };
 
@@ -48,6 +53,7 @@ struct log_line {
     size_t size;
     uint64_t told; /* dropped lines that this one speaks of */
     bool cut;      /* something did not fit: nothing more is added */
+    bool open;     /* JSON: it was cut within a string */
     char text[LOG_LINE_BYTES];
 };
 
@@ -60,7 +66,8 @@ void log_begin(struct log_line *line, struct log *log, enum log_level level, con
 void log_text(struct log_line *line, const char *key, const char *value);
 void log_slice(struct log_line *line, const char *key, struct slice value);
 void log_number(struct log_line *line, const char *key, uint64_t value);
-/* Pairs that somebody else wrote as key=value; only cleaned of control characters. */
+/* Pairs that somebody else wrote as key=value or key="value", with \" and \\ in it, one blank
+ * between them. Cleaned of control characters. */
 void log_pairs(struct log_line *line, const char *pairs);
 void log_end(struct log_line *line);
 
@@ -70,5 +77,7 @@ void log_event(struct log *log, enum log_level level, const char *event, const c
 
 const char *log_level_name(enum log_level level);
 bool log_level_parse(const char *text, enum log_level *out);
+const char *log_format_name(enum log_format format);
+bool log_format_parse(const char *text, enum log_format *out);
 
 #endif

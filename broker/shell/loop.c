@@ -46,6 +46,7 @@ struct loop {
     struct log *log;
     struct notify notify;
     const struct options *options;
+    const struct reload *configured;  /* how options are read again */
     size_t listening;                 /* this many of options->listen are bound */
     int signals;                      /* descriptor */
     int timer;                        /* zloop's id; -1: none */
@@ -92,7 +93,7 @@ static void drain(struct loop *loop)
     log_number(&line, "connections", manager_connections(&loop->manager));
     log_number(&line, "drain_seconds", loop->options->drain_seconds);
     log_end(&line);
-    gateway_drain(loop->manager.gateway);
+    manager_drain(&loop->manager);
     loop->hand_over_end_ms = 0;
     loop->draining = true;
     loop->drain_end_ms = loop->manager.now_ms + loop->options->drain_seconds * 1000;
@@ -202,6 +203,13 @@ static void begin_leaving(struct loop *loop, int signal_number)
     }
 }
 
+static void read_again(struct loop *loop)
+{
+    if (reload_run(loop->configured, loop->log)) {
+        manager_set_ceilings(&loop->manager);
+    }
+}
+
 static int on_signal(zloop_t *zloop, zmq_pollitem_t *item, void *context)
 {
     (void)zloop;
@@ -210,7 +218,7 @@ static int on_signal(zloop_t *zloop, zmq_pollitem_t *item, void *context)
     int number = 0;
     while ((number = signals_next(loop->signals)) != 0) {
         if (number == SIGHUP) {
-            log_event(loop->log, LEVEL_INFO, "signal_ignored", "signal", "SIGHUP");
+            read_again(loop);
         } else if (loop->leaving != 0) {
             log_event(loop->log, LEVEL_WARN, "drain_cut_short", NULL, NULL);
             return leave(loop);
@@ -377,10 +385,14 @@ static int serve(struct loop *loop)
 static int recover_and_serve(struct loop *loop)
 {
     bool alone = loop->manager.cluster == NULL;
-    switch (alone ? recovery_run(&loop->manager, loop->signals) : RECOVERY_DONE) {
+    bool hang_up = false;
+    switch (alone ? recovery_run(&loop->manager, loop->signals, &hang_up) : RECOVERY_DONE) {
     case RECOVERY_FAILED: return end_failed(loop);
     case RECOVERY_STOPPED: log_event(loop->log, LEVEL_INFO, "stopped", NULL, NULL); return 0;
     case RECOVERY_DONE: break;
+    }
+    if (hang_up) {
+        read_again(loop);
     }
     if (!watch(loop) || !listen_all(loop) || !can_be_found(loop)) {
         return 1;
@@ -409,11 +421,12 @@ static int start(struct loop *loop)
     return code;
 }
 
-int loop_run(const struct options *options, struct log *log)
+int loop_run(const struct reload *configured, struct log *log)
 {
     struct loop *loop = mem_zalloc(1, sizeof *loop);
     loop->log = log;
-    loop->options = options;
+    loop->configured = configured;
+    loop->options = configured->options;
     loop->timer = -1;
     loop->signals = signals_open();
     if (loop->signals < 0) {
@@ -423,7 +436,7 @@ int loop_run(const struct options *options, struct log *log)
     }
     notify_init(&loop->notify);
     zsys_handler_set(NULL); /* czmq's own handlers would end the loop behind our back */
-    system_prepare(log, options->connections_max);
+    system_prepare(log, loop->options->connections_max);
     int code = start(loop);
     socket_close(&loop->manager.socket, LOOP_LINGER_MS);
     close(loop->signals);

@@ -11,8 +11,9 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-static int run(const struct options *options)
+static int run(const struct reload *configured)
 {
+    const struct options *options = configured->options;
     if (options->help) {
         config_help(stdout);
         tools_help(stdout);
@@ -33,7 +34,8 @@ static int run(const struct options *options)
     }
     struct log log;
     log_init(&log, STDERR_FILENO, (enum log_level)options->log_level);
-    return loop_run(options, &log);
+    log.format = (enum log_format)options->log_format;
+    return loop_run(configured, &log);
 }
 
 int main(int argc, char **argv)
@@ -47,7 +49,7 @@ int main(int argc, char **argv)
     options_init(&options);
     bool read = config_read(&options, argc, (const char **)argv, environ, &error);
     if (read) {
-        code = run(&options);
+        code = run(&(struct reload){&options, argc, (const char **)argv, environ});
     } else {
         fprintf(stderr, "stewardd: %s\n", error.text);
     }

@@ -6,12 +6,14 @@
 
 #include "broker/journal/raft.h"
 #include "broker/journal/snapshots.h"
+#include "broker/shell/system.h"
 #include "common/base/error.h"
 #include "common/base/fields.h"
 #include "common/base/limits.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct request {
     struct manage *manage;
@@ -148,6 +150,66 @@ static void act_cluster(struct request *request)
     for (size_t i = 0; i < status.peers_count; i++) {
         node_row(request, &status, &status.peers[i]);
     }
+}
+
+/* ---- the process ---------------------------------------------------------------------------- */
+
+static void process_row(const struct request *request)
+{
+    const struct manage_view *view = request->view;
+    struct buf *rows = request->rows;
+    struct system_usage usage;
+    system_usage(&usage);
+    fields_row(rows);
+    fields_text(rows, "version", slice_str(STW_VERSION));
+    fields_u64(rows, "pid", (uint64_t)getpid());
+    fields_u64(rows, "uptime_ms", view->uptime_ms);
+    fields_u64(rows, "cpu_ms", usage.cpu_ms);
+    fields_u64(rows, "rss_bytes", usage.rss_bytes);
+    fields_u64(rows, "draining", view->draining);
+    fields_u64(rows, "memory_max_bytes", view->options->memory_max);
+    fields_u64(rows, "body_max_bytes", view->options->body_max);
+    fields_u64(rows, "outbox_max_bytes", view->options->outbox_max);
+    fields_u64(rows, "connections_max", view->options->connections_max);
+    fields_text(rows, "log_level", slice_str(log_level_name(view->log->level)));
+    fields_u64(rows, "log_dropped", view->log->dropped);
+}
+
+static void act_stat(struct request *request)
+{
+    process_row(request);
+    act_cluster(request);
+}
+
+static void say_level(const struct request *request)
+{
+    say(request->rows, STW_OK, "as asked");
+    fields_text(request->rows, "level", slice_str(log_level_name(request->view->log->level)));
+}
+
+/* The line that says so is written at the more talkative of the two levels. */
+static void act_log_level(struct request *request)
+{
+    struct log *log = request->view->log;
+    enum log_level level = log->level;
+    char text[16];
+    (void)snprintf(text, sizeof text, "%.*s", (int)request->argument.size,
+                   (const char *)request->argument.data);
+    if (request->argument.size > 0 && !log_level_parse(text, &level)) {
+        say(request->rows, STW_EINVAL, "a level is error, warn, info or debug");
+        return;
+    }
+    if (level != log->level) {
+        struct log_line line;
+        enum log_level before = log->level;
+        log->level = level > before ? level : before;
+        log_begin(&line, log, LEVEL_INFO, "shell", "log_level");
+        log_text(&line, "from", log_level_name(before));
+        log_text(&line, "to", log_level_name(level));
+        log_end(&line);
+        log->level = level;
+    }
+    say_level(request);
 }
 
 /* ---- changes -------------------------------------------------------------------------------- */
@@ -361,7 +423,8 @@ void manage_act(struct manage *manage, const struct manage_view *view, struct sl
                    {"cluster.add", act_add},       {"cluster.promote", act_promote},
                    {"cluster.remove", act_remove}, {"cluster.transfer", act_transfer},
                    {"backup.begin", act_begin},    {"backup.read", act_read},
-                   {"backup.end", act_end}};
+                   {"backup.end", act_end},        {"stat", act_stat},
+                   {"log-level", act_log_level}};
     struct request request = {manage, view, argument, rows};
     manage_tick(manage, view);
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {

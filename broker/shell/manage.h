@@ -6,6 +6,8 @@
 #define BROKER_SHELL_MANAGE_H
 
 #include "broker/journal/journal.h"
+#include "broker/shell/log.h"
+#include "broker/shell/options.h"
 
 /* Backups of one manager: at most one at a time is read. {0} is none. */
 struct manage {
@@ -17,6 +19,10 @@ struct manage {
 struct manage_view {
     struct journal *journal;
     uint64_t now_ms;
+    struct log *log;               /* whose level may be set */
+    const struct options *options; /* as they hold now */
+    uint64_t uptime_ms;            /* since the process was ready to work */
+    bool draining;                 /* it is leaving */
     /* What is known of a node: how others reach it, and how clients do; NULL: nothing. Both are
      * borrowed until the next call; empty: not known. true: it is heard of at present; the journal
      * itself hears nothing of a spare. */

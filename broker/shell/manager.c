@@ -87,6 +87,10 @@ static struct manage_view view_of(const struct manager *manager)
 {
     return (struct manage_view){.journal = manager->journal,
                                 .now_ms = manager->now_ms,
+                                .log = manager->log,
+                                .options = manager->options,
+                                .uptime_ms = clock_boot_ms() - manager->start_ms,
+                                .draining = manager->draining,
                                 .where = manager->cluster ? cluster_where : NULL,
                                 .context = manager->cluster};
 }
@@ -125,7 +129,7 @@ static void applied(void *context, uint64_t now_ms, const struct effects *effect
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-static struct gateway *open_gateway(struct manager *manager, const struct options *options)
+static struct gateway_options gateway_limits(const struct options *options)
 {
     struct gateway_options limits;
     gateway_options_default(&limits);
@@ -134,6 +138,24 @@ static struct gateway *open_gateway(struct manager *manager, const struct option
     limits.outbox_max = options->outbox_max;
     limits.connections_max = options->connections_max;
     limits.server = "stewardd " STW_VERSION;
+    return limits;
+}
+
+void manager_set_ceilings(struct manager *manager)
+{
+    struct gateway_options limits = gateway_limits(manager->options);
+    gateway_set_ceilings(manager->gateway, &limits);
+}
+
+void manager_drain(struct manager *manager)
+{
+    manager->draining = true;
+    gateway_drain(manager->gateway);
+}
+
+static struct gateway *open_gateway(struct manager *manager, const struct options *options)
+{
+    struct gateway_options limits = gateway_limits(options);
     struct gateway_host host = {.context = manager,
                                 .submit = host_submit,
                                 .submitted = options->memory ? NULL : host_submitted,
@@ -214,6 +236,8 @@ bool manager_init(struct manager *manager, const struct options *options, struct
                   struct log_error *error)
 {
     manager->log = log;
+    manager->options = options;
+    manager->start_ms = clock_boot_ms();
     manager->closed_count = 0;
     manager->monitor_fired = true; /* a socket that was never read gives no edge */
     clock_start(&manager->clock, clock_wall_ms(), clock_boot_ms());

@@ -31,8 +31,11 @@ struct closed {
 };
 
 struct manager {
-    struct log *log;      /* borrowed */
-    struct socket socket; /* opened by the loop */
+    struct log *log;               /* borrowed */
+    const struct options *options; /* borrowed; some change while it runs */
+    uint64_t start_ms;             /* CLOCK_BOOTTIME, of manager_init */
+    bool draining;                 /* set by manager_drain */
+    struct socket socket;          /* opened by the loop */
     struct clock clock;
     struct core *core;
     struct journal *journal;
@@ -50,8 +53,8 @@ struct manager {
 };
 
 /*
- * Makes the parts around manager->socket, which has to be open. log is borrowed. Links to other
- * nodes if options->cluster. Opens the data directory unless options->memory; blocks while it is
+ * Makes the parts around manager->socket, which has to be open. log and options are borrowed. Links
+ * to other nodes if options->cluster. Opens the data directory unless options->memory; blocks while it is
  * read. false: `error` says why in sentences.
  */
 bool manager_init(struct manager *manager, const struct options *options, struct log *log,
@@ -69,6 +72,12 @@ bool manager_turn(struct manager *manager);
 
 /* When the next turn is due although nothing comes (ms); UINT64_MAX: never. */
 uint64_t manager_deadline(const struct manager *manager);
+
+/* Some of the options it was made with have changed: ceilings of memory, connections, outboxes. */
+void manager_set_ceilings(struct manager *manager);
+
+/* New sessions and puts are refused from now on. */
+void manager_drain(struct manager *manager);
 
 /* Open connections. */
 uint64_t manager_connections(const struct manager *manager);

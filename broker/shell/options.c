@@ -97,6 +97,18 @@ static bool set_level(struct options *options, const struct option *option, cons
     return true;
 }
 
+static bool set_format(struct options *options, const struct option *option, const char *text,
+                       struct options_error *error)
+{
+    enum log_format format = LOG_PAIRS;
+    if (!log_format_parse(text, &format)) {
+        return fail(error, "%s: \"%.100s\" is neither text nor json", option->name, text);
+    }
+    uint64_t value = (uint64_t)format;
+    memcpy((char *)options + option->offset, &value, sizeof value);
+    return true;
+}
+
 static bool set_flag(struct options *options, const struct option *option, const char *text,
                      struct options_error *error)
 {
@@ -204,6 +216,7 @@ bool options_set(struct options *options, size_t id, const char *text, enum opti
     case OPTION_SIZE: done = set_number(options, option, text, error); break;
     case OPTION_TEXT: done = set_text(options, option, text, error); break;
     case OPTION_LEVEL: done = set_level(options, option, text, error); break;
+    case OPTION_FORMAT: done = set_format(options, option, text, error); break;
     case OPTION_LIST: done = set_list(options, id, text, source, error); break;
     }
     options->sources[id] = source;
@@ -267,38 +280,55 @@ static void print_value(FILE *out, const struct option *option, const char *text
     fprintf(out, "%s = \"%s\"    # %s\n", option->name, text, option_source_name(source));
 }
 
-static void print_option(const struct options *options, size_t id, FILE *out)
+static void list_value(const struct option_list *list, char *text)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        size_t size = strlen(list->items[i]);
+        memcpy(text, list->items[i], size);
+        text += size;
+        *text++ = ',';
+    }
+    text[list->count > 0 ? -1 : 0] = '\0';
+}
+
+void options_value(const struct options *options, size_t id, char *text)
 {
     const struct option *option = option_at(id);
     const char *field = (const char *)options + option->offset;
-    enum option_source source = options->sources[id];
+    const char *value = "";
     uint64_t number = 0;
-    char text[32];
     switch (option->type) {
-    case OPTION_LIST:
-        for (size_t i = 0; i < options->listen.count; i++) {
-            print_value(out, option, options->listen.items[i], source);
-        }
-        break;
-    case OPTION_TEXT: {
-        const char *value = NULL;
-        memcpy(&value, field, sizeof value);
-        if (value) {
-            print_value(out, option, value, source);
-        }
-        break;
-    }
+    case OPTION_LIST: list_value(&options->listen, text); return;
+    case OPTION_TEXT: memcpy(&value, field, sizeof value); break;
+    case OPTION_FLAG: value = *(const bool *)field ? "1" : "0"; break;
     case OPTION_LEVEL:
         memcpy(&number, field, sizeof number);
-        print_value(out, option, log_level_name((enum log_level)number), source);
+        value = log_level_name((enum log_level)number);
         break;
-    case OPTION_FLAG: print_value(out, option, *(const bool *)field ? "1" : "0", source); break;
+    case OPTION_FORMAT:
+        memcpy(&number, field, sizeof number);
+        value = log_format_name((enum log_format)number);
+        break;
     case OPTION_NUMBER:
     case OPTION_SIZE:
         memcpy(&number, field, sizeof number);
-        snprintf(text, sizeof text, "%" PRIu64, number);
-        print_value(out, option, text, source);
-        break;
+        snprintf(text, OPTIONS_VALUE_BYTES, "%" PRIu64, number);
+        return;
+    }
+    snprintf(text, OPTIONS_VALUE_BYTES, "%s", value ? value : "");
+}
+
+static void print_option(const struct options *options, size_t id, FILE *out)
+{
+    static char text[OPTIONS_VALUE_BYTES];
+    enum option_source source = options->sources[id];
+    bool list = option_at(id)->type == OPTION_LIST;
+    for (size_t i = 0; list && i < options->listen.count; i++) {
+        print_value(out, option_at(id), options->listen.items[i], source);
+    }
+    options_value(options, id, text);
+    if (!list && text[0] != '\0') {
+        print_value(out, option_at(id), text, source);
     }
 }
 

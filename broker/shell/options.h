@@ -28,6 +28,7 @@ enum option_type {
     OPTION_SIZE,   /* uint64_t, bytes; K, M, G multiply by powers of 1024 */
     OPTION_TEXT,   /* char *, owned */
     OPTION_LEVEL,  /* uint64_t: enum log_level by name */
+    OPTION_FORMAT, /* uint64_t: enum log_format by name */
     OPTION_LIST    /* struct option_list; repeatable; separated by commas in the environment */
 };
 
@@ -48,6 +49,7 @@ enum option_id {
     OPTION_ID_OUTBOX_MAX,
     OPTION_ID_DRAIN_SECONDS,
     OPTION_ID_LOG_LEVEL,
+    OPTION_ID_LOG_FORMAT,
     OPTION_ID_CONFIG,
     OPTION_ID_CHECK_CONFIG,
     OPTION_ID_VERSION,
@@ -79,8 +81,9 @@ struct options {
     uint64_t connections_max;
     uint64_t outbox_max;
     uint64_t drain_seconds;
-    uint64_t log_level; /* enum log_level */
-    char *config;       /* NULL: no file */
+    uint64_t log_level;  /* enum log_level */
+    uint64_t log_format; /* enum log_format */
+    char *config;        /* NULL: no file */
     enum option_source sources[OPTION_COUNT];
 };
 
@@ -124,6 +127,13 @@ bool options_check(const struct options *options, struct options_error *error);
 
 /* Those among options_check's rules that are about clusters (options_cluster.c). */
 bool options_check_cluster(const struct options *options, struct options_error *error);
+
+/* bytes: the longest value as text: a full list, its commas, a NUL */
+#define OPTIONS_VALUE_BYTES (OPTIONS_LISTEN_MAX * (OPTIONS_TEXT_BYTES + 1))
+
+/* An option's value as one would write it, a list with commas; none: "". `text` has
+ * OPTIONS_VALUE_BYTES. */
+void options_value(const struct options *options, size_t id, char *text);
 
 /* The resulting configuration as a configuration file; comments say where each value came from. */
 void options_print(const struct options *options, FILE *out);

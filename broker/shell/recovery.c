@@ -36,13 +36,14 @@ static void watch(struct recovery *recovery, int signals)
     recovery->count = (nfds_t)(count + 1);
 }
 
-static bool wanted_to_stop(const struct recovery *recovery)
+static bool wanted_to_stop(const struct recovery *recovery, bool *hang_up)
 {
     int number = 0;
     while ((number = signals_next(recovery->polled[0].fd)) != 0) {
         if (number != SIGHUP) {
             return true;
         }
+        *hang_up = true;
     }
     return false;
 }
@@ -75,7 +76,7 @@ static int wait_ms(const struct recovery *recovery)
     return due_ms - now_ms < RECOVERY_POLL_MS ? (int)(due_ms - now_ms) : RECOVERY_POLL_MS;
 }
 
-enum recovery_end recovery_run(struct manager *manager, int signals)
+enum recovery_end recovery_run(struct manager *manager, int signals, bool *hang_up)
 {
     struct recovery recovery = {.manager = manager};
     if (manager->leads) {
@@ -84,7 +85,7 @@ enum recovery_end recovery_run(struct manager *manager, int signals)
     recovery.start_ms = recovery.told_ms = clock_boot_ms();
     watch(&recovery, signals);
     while (!manager->leads) {
-        if (wanted_to_stop(&recovery)) {
+        if (wanted_to_stop(&recovery, hang_up)) {
             return RECOVERY_STOPPED;
         }
         manager_recover(manager); /* first: descriptors speak only to whoever has asked before */

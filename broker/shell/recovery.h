@@ -11,9 +11,10 @@ enum recovery_end {
 };
 
 /*
- * Runs the manager's journal until it leads. signals: see signals_open. Logs how far it got every
+ * Runs the manager's journal until it leads. signals: see signals_open; *hang_up becomes true when
+ * SIGHUP came, for which there is time afterwards. Logs how far it got every
  * two seconds, and what it found at the end. Blocks.
  */
-enum recovery_end recovery_run(struct manager *manager, int signals);
+enum recovery_end recovery_run(struct manager *manager, int signals, bool *hang_up);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the process asks of its host once, at start. */
+/* What the process asks of its host: most of it once, at start. */
 #include "broker/shell/system.h"
 
 #include "common/base/panic.h"
@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -86,4 +87,25 @@ bool system_descriptors_exhausted(void)
         return false;
     }
     return errno == EMFILE || errno == ENFILE;
+}
+
+static uint64_t ms_of(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_usec / 1000;
+}
+
+void system_usage(struct system_usage *out)
+{
+    struct rusage usage = {0};
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file && fscanf(file, "%*s %llu", &pages) != 1) {
+        pages = 0;
+    }
+    if (file) {
+        fclose(file);
+    }
+    (void)getrusage(RUSAGE_SELF, &usage);
+    out->cpu_ms = ms_of(usage.ru_utime) + ms_of(usage.ru_stime);
+    out->rss_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }

@@ -16,4 +16,10 @@ void system_prepare(struct log *log, uint64_t connections_max);
 /* true: the process can open no further descriptor now. */
 bool system_descriptors_exhausted(void);
 
+/* What the process has used so far: milliseconds of processors, bytes of memory at present. */
+struct system_usage {
+    uint64_t cpu_ms, rss_bytes;
+};
+void system_usage(struct system_usage *out);
+
 #endif

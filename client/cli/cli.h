@@ -211,6 +211,8 @@ void line_value(struct line *line, const stw_value *value);
 void line_array(struct line *line, const char *key);
 /* Adds an object to the array under key (made when it is not there); frees `inner`. */
 void line_append(struct line *line, const char *key, struct line **inner);
+/* Sets key to the object `inner`, which is consumed. */
+void line_object(struct line *line, const char *key, struct line **inner);
 /* The line as malloc'ed text without newline; frees. */
 char *line_end(struct line **line);
 void line_discard(struct line **line);
@@ -233,8 +235,6 @@ bool rows_rest(const stw_rows *rows, size_t first, struct column *columns);
 void line_row(struct line *line, const stw_rows *rows, size_t row);
 /* Prints one row: a JSON line, or a field a line. */
 bool row_fields(const struct cli *cli, const stw_rows *rows, size_t row);
-/* The whole answer as one JSON line: all rows' fields in one object. */
-bool rows_merged(const stw_rows *rows);
 /* "1.5 s", "3 h 12 m" */
 const char *duration_text(uint64_t ms, char *text, size_t size);
 const char *bytes_text(uint64_t bytes, char *text, size_t size);
@@ -276,6 +276,7 @@ int cmd_session_list(struct cli *cli);
 int cmd_session_show(struct cli *cli);
 int cmd_session_end(struct cli *cli);
 int cmd_stat(struct cli *cli);
+int cmd_log_level(struct cli *cli);
 int cmd_cluster_status(struct cli *cli);
 int cmd_cluster_add(struct cli *cli);
 int cmd_cluster_remove(struct cli *cli);

@@ -95,7 +95,11 @@ const struct command command_table[] = {
      "restore`\n"
      "makes a data directory of it. Progress is printed on stderr.\n",
      0, 1, 1, false, cmd_backup},
-    {"", "stat", "", "show the manager's totals", "", 0, 0, 0, false, cmd_stat},
+    {"", "stat", "", "show the manager's totals and counters", "", 0, 0, 0, false, cmd_stat},
+    {"", "log-level", "[LEVEL]", "show or set how much the manager logs",
+     "LEVEL is error, warn, info or debug. It holds until it is set again, until SIGHUP, or until\n"
+     "the manager starts anew. Of a cluster it is the leader's.\n",
+     0, 0, 1, false, cmd_log_level},
     {"bench", "throughput", "", "put and get with many processes, all confirmed", "",
      BIT(OPTION_PRODUCERS) | BIT(OPTION_CONSUMERS) | BIT(OPTION_SIZE) | BIT(OPTION_SECONDS) |
          BIT(OPTION_IN_FLIGHT) | BIT(OPTION_BATCH) | BIT(OPTION_PREFETCH) | BIT(OPTION_QUEUE) |

@@ -115,6 +115,13 @@ void line_append(struct line *line, const char *key, struct line **inner)
     *inner = NULL;
 }
 
+void line_object(struct line *line, const char *key, struct line **inner)
+{
+    json_object_set_new(line->object, key, (*inner)->object);
+    free(*inner);
+    *inner = NULL;
+}
+
 void line_discard(struct line **line)
 {
     json_decref((*line)->object);
@@ -307,15 +314,6 @@ bool row_fields(const struct cli *cli, const stw_rows *rows, size_t row)
         printf("%-20s  %s\n", value.key, cell_text(&value, text, sizeof(text)));
     }
     return !ferror(stdout);
-}
-
-bool rows_merged(const stw_rows *rows)
-{
-    struct line *line = line_begin();
-    for (size_t row = 0; row < stw_rows_count(rows); row++) {
-        line_row(line, rows, row);
-    }
-    return line_print(&line, stdout);
 }
 
 /* ---- bytes ----------------------------------------------------------------------------------- */

@@ -88,6 +88,7 @@ complete -F _stewardd stewardd
 """
 
 LEVELS = "error warn info debug"
+FORMATS = "text json"
 OVERFLOWS = "block reject drop_oldest"
 
 
@@ -108,6 +109,8 @@ def action(option):
         return "-d"
     if option.type == "level":
         return f"-W '{LEVELS}'"
+    if option.type == "format":
+        return f"-W '{FORMATS}'"
     return f"-W '{OVERFLOWS}'" if option.name == "overflow" else None
 
 

@@ -15,6 +15,7 @@ static const char *type_name(enum option_type type)
     case OPTION_SIZE: return "size";
     case OPTION_TEXT: return "text";
     case OPTION_LEVEL: return "level";
+    case OPTION_FORMAT: return "format";
     case OPTION_LIST: return "list";
     }
     return "text"; /* a type that came later: shown as what the user writes */

@@ -101,6 +101,8 @@ class Process:
 class Manager(Process):
     """A stewardd of one's own; in memory, unless `data` names a directory."""
 
+    ready_mark = re.compile(r'"?event"?[=:]"?ready\b')      # in either form of the log
+
     def __init__(self, directory, *options, env=None, listen=None, data=None):
         self.ipc = "ipc://" + os.path.join(directory, "s")
         if listen is None:
@@ -116,7 +118,7 @@ class Manager(Process):
         def is_ready():
             if not self.running():
                 raise AssertionError(f"stewardd left with {self.popen.returncode}:\n{self.err()}")
-            return "event=ready" in self.err()
+            return self.ready_mark.search(self.err())
         eventually(is_ready, "event=ready in the manager's log")
         return self
 
@@ -136,7 +138,8 @@ class Manager(Process):
         """SIGTERM twice (the second cuts the drain short); its exit status."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
-        eventually(lambda: not self.running() or "event=drain" in self.err(), "the drain", timeout)
+        eventually(lambda: not self.running() or re.search('event"?[=:]"?drain', self.err()),
+                   "the drain", timeout)
         deadline = time.monotonic() + timeout
         while self.running():
             assert time.monotonic() < deadline, "the manager does not leave"

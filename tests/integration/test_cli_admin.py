@@ -215,7 +215,11 @@ class Queues(CliCase):
         self.assertGreaterEqual(line["ready"], 1)
         self.assertGreaterEqual(line["sessions"], 2)
         self.assertGreater(line["packets_in"], 0)
-        self.assertIn("packets_in", self.out("stat"))
+        self.assertEqual(line["process"]["pid"], self.manager.pid)
+        self.assertEqual(line["journal"], {"journal": "memory"})
+        text = self.out("stat")
+        self.assertIn("packets_in", text)
+        self.assertIn("memory_max_bytes", text)
 
 
 class Bench(CliCase):
@@ -254,7 +258,8 @@ class Bench(CliCase):
 class Usage(CliCase):
     """Help, versions and wrong use."""
 
-    COMMANDS = ("put get exec lock sem stat help,queue list,queue show,queue create,queue alter,"
+    COMMANDS = ("put get exec lock sem stat log-level help,"
+                "queue list,queue show,queue create,queue alter,"
                 "queue delete,queue purge,queue pause,queue resume,queue peek,queue redrive,"
                 "queue shutdown,queue join,lock list,lock show,lock break,session list,"
                 "session show,session end,bench throughput,bench latency,bench lock,"

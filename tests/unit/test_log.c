@@ -112,6 +112,82 @@ START_TEST(a_long_line_is_cut_and_says_so)
 }
 END_TEST
 
+static const struct {
+    const char *value;
+    const char *written;
+} JSON_VALUES[] = {
+    {"plain", "\"plain\"}\n"},
+    {"", "\"\"}\n"},
+    {"12", "\"12\"}\n"},
+    {"a\"b\\c", "\"a\\\"b\\\\c\"}\n"},
+    {"a\nlevel\t\x1b\x7f", "\"a\\nlevel\\t\\u001b\\u007f\"}\n"},
+    {"черга", "\"черга\"}\n"},
+    {"\xff", "\"\\\\xff\"}\n"},
+};
+
+START_TEST(json_values_are_escaped)
+{
+    log_under_test.format = LOG_JSON;
+    log_event(&log_under_test, LEVEL_INFO, "test", "k", JSON_VALUES[_i].value);
+    const char *at = strstr(logged(), ",\"k\":");
+    ck_assert_ptr_nonnull(at);
+    ck_assert_str_eq(at + 5, JSON_VALUES[_i].written);
+}
+END_TEST
+
+START_TEST(a_json_line_has_the_same_keys)
+{
+    struct log_line line;
+    log_under_test.format = LOG_JSON;
+    log_begin(&line, &log_under_test, LEVEL_INFO, "gateway", "bad_packet");
+    log_number(&line, "session", 7);
+    log_pairs(&line, "code=16 wrong=\"x \\\"y\\\" 1\" packet=0x1 ELIMIT none=\"12\"");
+    log_end(&line);
+    const char *written = logged();
+    ck_assert_msg(strncmp(written, "{\"time\":\"20", 11) == 0, "%s", written);
+    ck_assert_str_eq(strstr(written, ",\"level\""),
+                     ",\"level\":\"info\",\"component\":\"gateway\",\"event\":\"bad_packet\","
+                     "\"session\":7,\"code\":16,\"wrong\":\"x \\\"y\\\" 1\",\"packet\":\"0x1\","
+                     "\"detail\":\"ELIMIT\",\"none\":\"12\"}\n");
+}
+END_TEST
+
+/* Wherever it is cut, it stays an object: it ends like one, and each quote has its other half. */
+START_TEST(a_long_json_line_is_cut_and_stays_json)
+{
+    static char value[2 * LOG_LINE_BYTES];
+    size_t size = (size_t)(LOG_LINE_BYTES - 200 + _i);
+    log_under_test.format = LOG_JSON;
+    memset(value, 'x', size);
+    value[size] = '\0';
+    struct log_line line;
+    log_begin(&line, &log_under_test, LEVEL_INFO, "shell", "long");
+    log_text(&line, "a", value);
+    log_number(&line, "b", 1234567890);
+    log_text(&line, "c", "quite \"long\"");
+    log_end(&line);
+    const char *written = logged();
+    size_t quotes = 0;
+    for (const char *at = written; *at; at++) {
+        quotes += *at == '"' && at[-1] != '\\';
+    }
+    ck_assert_uint_eq(quotes % 2, 0);
+    ck_assert_uint_le(strlen(written), LOG_LINE_BYTES);
+    bool cut = strstr(written, ",\"cut\":true}\n") != NULL;
+    ck_assert(cut || strstr(written, ",\"c\":\"quite \\\"long\\\"\"}\n") != NULL);
+}
+END_TEST
+
+START_TEST(formats_have_names)
+{
+    enum log_format format = LOG_PAIRS;
+    ck_assert(log_format_parse("json", &format));
+    ck_assert_int_eq(format, LOG_JSON);
+    ck_assert(!log_format_parse("xml", &format));
+    ck_assert_str_eq(log_format_name(LOG_PAIRS), "text");
+}
+END_TEST
+
 START_TEST(lower_levels_are_left_out)
 {
     log_event(&log_under_test, LEVEL_DEBUG, "detail", NULL, NULL);
@@ -188,6 +264,11 @@ int main(void)
     tcase_add_test(tcase, a_nul_is_escaped);
     tcase_add_test(tcase, pairs_are_kept_but_cleaned);
     tcase_add_test(tcase, a_long_line_is_cut_and_says_so);
+    tcase_add_loop_test(tcase, json_values_are_escaped, 0,
+                        (int)(sizeof JSON_VALUES / sizeof JSON_VALUES[0]));
+    tcase_add_test(tcase, a_json_line_has_the_same_keys);
+    tcase_add_loop_test(tcase, a_long_json_line_is_cut_and_stays_json, 0, 250);
+    tcase_add_test(tcase, formats_have_names);
     tcase_add_test(tcase, lower_levels_are_left_out);
     tcase_add_test(tcase, repeated_lines_are_held_back_and_counted);
     tcase_add_test(tcase, errors_are_never_held_back);
