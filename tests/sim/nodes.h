@@ -30,7 +30,7 @@ enum node_fault {
     NODE_TRANSFER, /* leadership is handed over */
     NODE_CHANGE,   /* a node is added, promoted or removed */
     NODE_SNAPSHOT, /* a snapshot is asked for */
-    NODE_FICKLE,   /* the power goes soon after a new term began */
+    NODE_FICKLE,   /* the power goes soon after a new term or a snapshot */
     NODE_FAULTS
 };
 

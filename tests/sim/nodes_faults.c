@@ -160,7 +160,6 @@ static void change_members(struct nodes *nodes)
     }
     struct journal *journal = leader->manager.journal;
     journal_raft_status(journal, &status);
-    nodes->world->counts.changes++;
     uint64_t voters = 0;
     for (size_t i = 0; i < status.peers_count; i++) {
         voters += status.peers[i].voter;

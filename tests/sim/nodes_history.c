@@ -74,6 +74,7 @@ static void add_entry(struct nodes *nodes, const struct log_item *entry, uint64_
     history->index++;
     net_note(nodes->world, "entry", entry->index, entry->term, entry->payload.size);
     nodes->world->counts.entries++;
+    nodes->world->counts.changes += entry->tag == ENTRY_CHANGE;
     nodes->progressed |= nodes->healed_ms != 0;
     if (entry->tag == ENTRY_COMMAND) {
         apply_commands(nodes, entry->payload);
@@ -143,16 +144,26 @@ void nodes_remembers(struct node *node)
     }
 }
 
-/* A new term is a good moment for trouble: votes are on their way, to others and to the disk. */
-static void observe_term(struct node *node, uint64_t term)
+/*
+ * Good moments for trouble: a new term, while votes are on their way, to others and to the disk; a
+ * snapshot, own or received, before the log goes on behind it.
+ */
+static void observe_omens(struct node *node, const struct raft_status *status)
 {
     struct nodes *nodes = node->nodes;
     struct rng *rng = &nodes->world->rng;
-    uint64_t every = nodes->plan.every_ms[NODE_FICKLE];
-    if (term > node->term && nodes->faults && every > 0 && rng_chance(rng, 20)) {
+    bool installed = node->installs && !status->installing;
+    uint64_t percent = status->term > node->term ? 20 : installed ? 40 : 0;
+    percent = percent == 0 && status->snapshot_index > node->snapshot ? 10 : percent;
+    if (percent > 0 && nodes->faults && nodes->plan.every_ms[NODE_FICKLE] &&
+        rng_chance(rng, percent)) {
         node->doom_ms = nodes->world->now_ms + rng_between(rng, 1, 2 + nodes->plan.disk_ms);
     }
-    node->term = term;
+    nodes->world->counts.installs += status->installing && !node->installs;
+    nodes->world->counts.snapshots += status->snapshot_index > node->snapshot;
+    node->installs = status->installing;
+    node->snapshot = status->snapshot_index;
+    node->term = status->term;
 }
 
 void nodes_observe(struct node *node)
@@ -161,15 +172,11 @@ void nodes_observe(struct node *node)
     const struct nodes_history *history = &nodes->history;
     struct raft_status status;
     journal_raft_status(node->manager.journal, &status);
-    observe_term(node, status.term);
+    observe_omens(node, &status);
     bool shown = node->leads || node->promised >= status.term; /* else the disk may not know yet */
     if (status.role == CONSENSUS_LEADER && shown) {
         observe_leader(node, &status);
     }
-    nodes->world->counts.installs += status.installing && !node->installs;
-    nodes->world->counts.snapshots += status.snapshot_index > node->snapshot;
-    node->installs = status.installing;
-    node->snapshot = status.snapshot_index;
     if (status.applied > history->index) {
         net_fail(nodes->world,
                  "node %d has applied %llu entries, of which nobody saw the last %llu",
