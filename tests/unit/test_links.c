@@ -203,6 +203,28 @@ static void refused(const struct links_options *options, const char *word)
     ck_assert_msg(strstr(error.text, word) != NULL, "%s", error.text);
 }
 
+/* The loop of 2 stands still while its connection fills, and then breaks. libzmq's own heartbeat
+ * ends the process there: by its timer, or by one that it finds among what it had read before. */
+START_TEST(a_node_that_stood_still_lives_on)
+{
+    start(1, &key, "tcp://127.0.0.1:*");
+    start(2, &key, "tcp://127.0.0.1:*");
+    UNTIL(up(1, 2) && up(2, 1));
+    for (uint64_t number = 1; number <= 2000; number++) {
+        send_number(1, 2, number, 100);
+        turn(1);
+        if (number % 100 == 0) {
+            poll(NULL, 0, 100);
+        }
+    }
+    links_close(&nodes[1]);
+    poll(NULL, 0, 1500);
+    UNTIL(got[2] > 10);
+    start(1, &key, "tcp://127.0.0.1:*");
+    UNTIL(up(2, 1));
+}
+END_TEST
+
 START_TEST(nothing_beyond_the_loopback_without_a_key)
 {
     struct link_peer far = {.node = 2, .address = "tcp://192.0.2.1:5758"};
@@ -253,6 +275,7 @@ int main(void)
     tcase_add_test(tcase, a_peer_that_restarts_is_found_again);
     tcase_add_test(tcase, a_learned_peer_that_moved_is_followed);
     tcase_add_test(tcase, a_peer_that_does_not_read_is_dropped_for);
+    tcase_add_test(tcase, a_node_that_stood_still_lives_on);
     tcase_add_test(tcase, nothing_beyond_the_loopback_without_a_key);
     tcase_add_test(tcase, a_port_that_is_taken_is_told);
     suite_add_tcase(suite, tcase);
