@@ -41,7 +41,8 @@ struct journal_raft_options {
     bool no_threads;         /* no threads, descriptors or processes: process does it all */
     /* An entry is about to be applied, anybody's; borrowed until return. NULL: not wanted. */
     void (*entry)(void *context, const struct log_item *item);
-    uint8_t format; /* newest version that this node writes; 0: what this build knows */
+    uint8_t format;      /* newest version that this node writes; 0: what this build knows */
+    uint32_t part_bytes; /* of a large entry in one message; 0: limits.h */
 };
 
 /*

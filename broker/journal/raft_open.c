@@ -200,6 +200,7 @@ static struct raft_journal *allocate(const struct journal_raft_options *options)
                                       .heartbeat_ms = options->heartbeat_ms,
                                       .seed = options->seed,
                                       .format = options->format,
+                                      .part_bytes = options->part_bytes,
                                       .host = {.context = raft,
                                                .append = host_append,
                                                .read = host_read,

@@ -25,6 +25,12 @@ void replica_fail(struct replica *replica, const char *text)
 
 /* ---- what consensus asks for ---------------------------------------------------------------- */
 
+void replica_fail_large(struct replica *replica)
+{
+    replica_fail(replica, "the leader's log has an entry that does not fit a segment of this one: "
+                          "start all nodes with the same limit for bodies");
+}
+
 static void on_append(struct replica *replica, const struct consensus_output *output)
 {
     if (output->index <= replica->disk.last) {
@@ -36,12 +42,12 @@ static void on_append(struct replica *replica, const struct consensus_output *ou
     }
     for (size_t i = 0; i < output->entries_count; i++) {
         if (output->entries[i].payload.size > replica->payload_max) {
-            replica_fail(replica, "the leader's log has an entry that does not fit a segment of "
-                                  "this one: start all nodes with the same limit for bodies");
+            replica_fail_large(replica);
             return;
         }
         disk_append_entry(replica, output->index + i, &output->entries[i]);
     }
+    large_forget(replica);
 }
 
 static void on_role(struct replica *replica, const struct consensus_output *output)
@@ -110,6 +116,7 @@ struct replica *replica_new(const struct replica_options *options)
     struct replica_options *own = &replica->options;
     own->election_ms = own->election_ms ? own->election_ms : LIMIT_ELECTION_MS;
     own->heartbeat_ms = own->heartbeat_ms ? own->heartbeat_ms : LIMIT_HEARTBEAT_MS;
+    own->part_bytes = own->part_bytes ? own->part_bytes : LIMIT_PART_BYTES;
     own->seed = own->seed ? own->seed : (uint32_t)own->node;
     own->format = own->format ? own->format : entry_format;
     replica->held_end = &replica->held;
@@ -290,6 +297,12 @@ const char *replica_receive(struct replica *replica, uint64_t now_ms, uint64_t f
     }
     if (bytes.size > 0 && bytes.data[0] == PEER_BYTES_MARK) {
         return marks_receive(replica, from, slice_of(bytes.data + 1, bytes.size - 1));
+    }
+    if (bytes.size > 0 && bytes.data[0] == PEER_BYTES_PART) {
+        return large_receive_part(replica, from, slice_of(bytes.data + 1, bytes.size - 1));
+    }
+    if (bytes.size > 0 && bytes.data[0] == PEER_BYTES_SEEN) {
+        return large_receive_seen(replica, from, slice_of(bytes.data + 1, bytes.size - 1));
     }
     return "of an unknown kind";
 }

@@ -46,7 +46,8 @@ struct replica_options {
     struct cmd_bootstrap bootstrap;     /* of a fresh log */
     uint32_t election_ms, heartbeat_ms; /* 0: limits.h */
     uint32_t seed;
-    uint8_t format; /* newest version of entries to read and write; 0: entry_format */
+    uint8_t format;      /* newest version of entries to read and write; 0: entry_format */
+    uint32_t part_bytes; /* of an entry that goes in parts; 0: limits.h */
     struct replica_host host;
 };
 
@@ -97,14 +98,16 @@ void replica_apply(struct replica *replica, uint64_t now_ms);
 uint64_t replica_deadline(const struct replica *replica);
 void replica_tick(struct replica *replica, uint64_t now_ms);
 
-/* What another node said, which is known to be `from`: its first byte says PEER_BYTES_CONSENSUS or
- * PEER_BYTES_MARK. NULL, or why it was dropped (static). */
+/* What another node said, which is known to be `from`: its first byte says PEER_BYTES_CONSENSUS,
+ * _MARK, _PART or _SEEN. NULL, or why it was dropped (static). */
 enum peer_bytes {
     PEER_BYTES_CONSENSUS = 1, /* then: peer_encode() */
     PEER_BYTES_PULL = 2,      /* see transfer.h */
     PEER_BYTES_PIECE = 3,
     PEER_BYTES_MARK = 4, /* then: u8 version (1), u8 newest format of entries, u8 flags (1: the disk
                           * is nearly full, 2: you vote), u64 index, u64 hash */
+    PEER_BYTES_PART = 5, /* see replica_large.c */
+    PEER_BYTES_SEEN = 6,
 };
 const char *replica_receive(struct replica *replica, uint64_t now_ms, uint64_t from,
                             struct slice bytes);

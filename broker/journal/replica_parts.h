@@ -30,12 +30,30 @@ struct disk_view {
     struct consensus_snapshot snapshot; /* the last durable one */
 };
 
+/* A copy of an entry that goes in parts, for all followers to which it is on its way. */
+struct large {
+    uint64_t index, term;
+    uint8_t type;
+    struct buf payload;
+    unsigned users;
+};
+
 /* Entries that a follower is to be sent: those behind `prev`, up to `upto`. */
 struct feed {
     uint64_t node;
     bool due; /* there is something to say, perhaps only that we lead */
     uint64_t prev, prev_term, upto;
     uint64_t term, commit;
+    struct large *large;      /* on its way in parts; NULL: none */
+    uint64_t sent, seen;      /* bytes of it: sent, and known to have come */
+    uint64_t progress_ms;     /* when there was more to see last */
+    uint64_t given, given_ms; /* index of the last one that came whole, and when */
+};
+
+/* What has come of an entry in parts. */
+struct gathered {
+    uint64_t index, term, total; /* index 0: none; total: bytes of the whole */
+    struct buf bytes;
 };
 
 /* A message that waits until the vote before it is durable. */
@@ -99,6 +117,7 @@ struct replica {
 
     uint64_t vote_sequence; /* record of the last vote: nothing leaves before it is durable */
     struct feed feeds[LIMIT_NODES];
+    struct gathered gathered;
     struct held *held, **held_end;
     size_t held_count;
     struct buf out;
@@ -114,6 +133,8 @@ struct replica {
 /* ---- replica.c ---- */
 
 void replica_fail(struct replica *replica, const char *text);
+/* An entry of the leader's does not fit this node's log. */
+void replica_fail_large(struct replica *replica);
 /* Nothing is on its disk: it waits to be added to a cluster. */
 bool replica_is_blank(const struct replica *replica);
 /* Consensus begins anew, from what is on disk. */
@@ -149,6 +170,20 @@ void sends_drop_feeds(struct replica *replica);
 /* There is more to send, and nothing to wait for. */
 bool sends_pending(const struct replica *replica);
 void sends_fini(struct replica *replica);
+
+/* ---- replica_large.c: entries that go in parts ---- */
+
+bool large_is(const struct replica *replica, struct slice payload);
+/* The feed's next entry is on its way, or came whole just now: it is not to be sent. */
+bool large_waits(const struct replica *replica, const struct feed *feed);
+void large_begin(struct replica *replica, struct feed *feed, const struct log_item *item);
+/* Sends parts, as many as may be on their way. The feed must have one. */
+void large_run(struct replica *replica, struct feed *feed, bool alive);
+void large_drop(struct feed *feed);
+const char *large_receive_part(struct replica *replica, uint64_t from, struct slice bytes);
+const char *large_receive_seen(struct replica *replica, uint64_t from, struct slice bytes);
+/* The log has gone on: parts of what it holds are not needed any more. */
+void large_forget(struct replica *replica);
 
 /* ---- replica_marks.c: how far the others are, and whether they are the same ---- */
 

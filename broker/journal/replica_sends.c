@@ -4,7 +4,8 @@
  * Happy path: what carries no entries leaves at once. Of messages with entries, and of heartbeats,
  * only how far they reach is noted, in one feed for each node; at the end of a turn each feed sends
  * a bounded part, with entries from the log, and goes on in the next turn. So messages of one turn
- * that say the same become one, and a follower that is far behind does not hold up the others.
+ * that say the same become one, and a follower that is far behind does not hold up the others. Large
+ * entries go in parts (replica_large.c); meanwhile the feed only says that we lead.
  *
  * Failure modes: nothing leaves while the last vote is not durable; too many messages that wait for
  * it are dropped, and whatever is lost on the way is asked for again by consensus.
@@ -69,6 +70,8 @@ void sends_fini(struct replica *replica)
     while (replica->held) {
         free_held(take_held(replica));
     }
+    sends_drop_feeds(replica);
+    buf_fini(&replica->gathered.bytes);
     buf_fini(&replica->out);
 }
 
@@ -96,9 +99,10 @@ static struct feed *find_feed(struct replica *replica, uint64_t node)
         if (other->node == node) {
             return other;
         }
-        feed = other->due ? feed : other;
+        feed = other->due || other->large ? feed : other;
     }
     if (feed) {
+        large_drop(feed);
         *feed = (struct feed){.node = node};
     }
     return feed;
@@ -111,8 +115,8 @@ static void feed_add(struct replica *replica, const struct peer_message *message
     if (feed == NULL) {
         return; /* more nodes than a cluster has: lost */
     }
-    bool joins = feed->due && feed->term == message->term && message->index >= feed->prev &&
-                 message->index <= feed->upto;
+    bool joins = (feed->due || feed->large) && feed->term == message->term &&
+                 message->index >= feed->prev && message->index <= feed->upto;
     if (!joins) {
         feed->prev = message->index;
         feed->prev_term = message->index_term;
@@ -139,11 +143,16 @@ static bool feed_send(struct replica *replica, struct feed *feed, size_t most)
     buf_clear(&replica->out);
     buf_u8(&replica->out, PEER_BYTES_CONSENSUS);
     peer_append_begin(&append, &message, &replica->out);
-    while (feed->prev < feed->upto && (append.count == 0 || replica->out.size < most)) {
+    while (feed->prev < feed->upto && !large_waits(replica, feed) &&
+           (append.count == 0 || replica->out.size < most)) {
         struct log_item item;
         if (!host->read(host->context, feed->prev + 1, &item)) {
             replica_fail(replica, "the log cannot be read back");
             return false;
+        }
+        if (large_is(replica, item.payload)) {
+            large_begin(replica, feed, &item);
+            break;
         }
         struct log_entry entry = {.term = item.term, .type = item.tag, .payload = item.payload};
         peer_append_entry(&append, &entry);
@@ -162,10 +171,8 @@ static bool feed_is_possible(const struct replica *replica, const struct feed *f
     return none || (feed->prev + 1 >= replica->disk.first && feed->upto <= replica->disk.last);
 }
 
-static void feed_run(struct replica *replica, struct feed *feed)
+static void feed_run(struct replica *replica, struct feed *feed, bool alive)
 {
-    const struct known *known = marks_find(replica, feed->node);
-    bool alive = known && marks_alive(replica, known);
     size_t most = alive ? LIMIT_APPEND_BYTES : LIMIT_APPEND_SILENT_BYTES;
     unsigned turns = alive ? LIMIT_APPEND_TURN : 1;
     feed->due = feed->due && feed_is_possible(replica, feed);
@@ -173,7 +180,7 @@ static void feed_run(struct replica *replica, struct feed *feed)
         if (!feed_send(replica, feed, most)) {
             return;
         }
-        feed->due = feed->prev < feed->upto;
+        feed->due = feed->prev < feed->upto && !large_waits(replica, feed);
     }
     feed->due = feed->due && alive; /* it will ask for the rest when it answers */
 }
@@ -184,8 +191,14 @@ void sends_flush(struct replica *replica)
         return;
     }
     for (size_t i = 0; i < LIMIT_NODES && replica->failure == NULL; i++) {
-        if (replica->feeds[i].due) {
-            feed_run(replica, &replica->feeds[i]);
+        struct feed *feed = &replica->feeds[i];
+        const struct known *known = marks_find(replica, feed->node);
+        bool alive = known && marks_alive(replica, known);
+        if (feed->due) {
+            feed_run(replica, feed, alive);
+        }
+        if (feed->large && replica->failure == NULL) {
+            large_run(replica, feed, alive);
         }
     }
 }
@@ -202,7 +215,10 @@ bool sends_pending(const struct replica *replica)
 
 void sends_drop_feeds(struct replica *replica)
 {
-    memset(replica->feeds, 0, sizeof replica->feeds);
+    for (size_t i = 0; i < LIMIT_NODES; i++) {
+        large_drop(&replica->feeds[i]);
+        replica->feeds[i] = (struct feed){0};
+    }
 }
 
 void sends_message(struct replica *replica, const struct peer_message *message)

@@ -207,6 +207,17 @@
 /* count: messages with entries to one follower in one turn: the loop has others to serve */
 #define LIMIT_APPEND_TURN 2
 
+/* bytes: of an entry in one message; one of more than so many parts goes in parts: whatever a turn
+ * gathers goes whole */
+#define LIMIT_PART_BYTES (256 * 1024)
+#define LIMIT_PARTS      4
+
+/* count: parts on their way to one follower. What is said behind them waits for so much: 2 MiB */
+#define LIMIT_PARTS_ON_WAY 8
+
+/* milliseconds: parts of which nothing was heard are sent again */
+#define LIMIT_PART_AGAIN_MS 500
+
 /* bytes: entries sent to a follower that does not answer: enough to hear from it */
 #define LIMIT_APPEND_SILENT_BYTES (64 * 1024)
 
@@ -280,18 +291,13 @@
 /* milliseconds: a link that nobody configured is forgotten after this silence; it can come again */
 #define LIMIT_LINK_FORGET_MS 60000
 
-/* bytes: of a body beyond LIMIT_BODY_BYTES for each of which nodes have a millisecond more patience
- * with each other: nothing else is heard of a node while a large one is on its way (25 MB/s) */
-#define LIMIT_LINK_PATIENCE_BYTES 25000
-
 /* milliseconds: giving leadership away is waited for so long: several elections fit */
 #define LIMIT_TRANSFER_MS 1500
 
 /* bytes: target size of one message between nodes; more of one turn goes in a further one */
 #define LIMIT_LINK_PACKET_BYTES (4 * 1024 * 1024)
 
-/* bytes: what a message between nodes may have beside one largest body: entries before it, up to
- * LIMIT_APPEND_BYTES, two packets' heads of small bodies and names, and its own fields */
+/* bytes: what a message between nodes may have beside its packet: its head and fields */
 #define LIMIT_LINK_SLACK_BYTES (4 * 1024 * 1024)
 
 /* port: the default TCP port */

@@ -22,6 +22,7 @@ static void on_send(void *context, uint64_t to, struct slice bytes)
     buf_add(&packet->bytes, bytes.data, bytes.size);
     trio->sent++;
     trio->largest = bytes.size > trio->largest ? bytes.size : trio->largest;
+    trio->sent_bytes += bytes.size;
     trio->kinds[bytes.data[0]]++;
     trio->nodes[to].bytes += bytes.size;
 }
@@ -122,6 +123,7 @@ bool trio_open(struct trio *trio, uint64_t id, bool join)
                                            .snapshot_bytes = trio->snapshot_bytes,
                                            .io = &node->io,
                                            .segment_bytes = TRIO_SEGMENT,
+                                           .part_bytes = trio->part_bytes,
                                            .no_threads = true,
                                            .format = node->format};
     node->journal = journal_raft_open(&options, &node->error);
@@ -134,6 +136,11 @@ bool trio_open(struct trio *trio, uint64_t id, bool join)
 void trio_init(struct trio *trio, size_t nodes)
 {
     *trio = (struct trio){.now_ms = 1000, .snapshot_bytes = TRIO_SNAPSHOT};
+    trio_found(trio, nodes);
+}
+
+void trio_found(struct trio *trio, size_t nodes)
+{
     for (uint64_t id = 1; id <= nodes; id++) {
         members_set(&trio->founders, id, MEMBER_VOTER);
     }

@@ -46,12 +46,14 @@ struct trio {
     struct members founders;
     uint64_t now_ms;
     uint64_t snapshot_bytes;
+    uint32_t part_bytes;              /* see journal_raft_options */
     bool cut[TRIO_NODES][TRIO_NODES]; /* from, to */
     trio_loss *loss;
     struct trio_packet *packets; /* on their way, in order */
     size_t count, capacity;
     size_t sent, largest; /* messages, and bytes of the largest one, ever */
-    size_t kinds[5];      /* messages by their first byte */
+    size_t sent_bytes;    /* ever */
+    size_t kinds[7];      /* messages by their first byte */
 
     uint64_t session, request; /* the client's; 0: none yet */
     uint64_t term;             /* in which it asked last */
@@ -61,6 +63,8 @@ struct trio {
 
 /* So many founders; all of them are up. */
 void trio_init(struct trio *trio, size_t nodes);
+/* The same with settings of the test's own: time and what the nodes are opened with. */
+void trio_found(struct trio *trio, size_t nodes);
 void trio_fini(struct trio *trio);
 
 /* false: node->error says why. */

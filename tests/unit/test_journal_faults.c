@@ -145,8 +145,9 @@ START_TEST(bad_days_end_well)
 {
     state = (uint64_t)_i * 2654435761u;
     loss_percent = 0;
-    trio_init(&trio, 3);
-    trio.snapshot_bytes = 20000 + below(100000);
+    trio = (struct trio){.now_ms = 1000, .snapshot_bytes = 20000 + below(100000)};
+    trio.part_bytes = _i % 2 ? 200 + below(2000) : 0; /* most entries go in parts, or none */
+    trio_found(&trio, 3);
     trio.loss = lose;
     ck_assert(trio_open(&trio, 4, true));
     trio_put(&trio, 20);

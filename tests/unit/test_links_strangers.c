@@ -115,7 +115,7 @@ END_TEST
 START_TEST(the_proof_notices_an_open_door)
 {
     struct links_socket open;
-    ck_assert_ptr_null(links_socket_open(&open, NULL, 1 << 20, 0));
+    ck_assert_ptr_null(links_socket_open(&open, NULL, 1 << 20));
     open.keyed = true;
     open.key = key;
     ck_assert_str_eq(links_socket_prove(&open), "the port for nodes lets strangers in");
@@ -127,7 +127,7 @@ END_TEST
 START_TEST(the_proof_notices_that_nobody_is_asked)
 {
     struct links_socket socket;
-    ck_assert_ptr_null(links_socket_open(&socket, &key, 1 << 20, 0));
+    ck_assert_ptr_null(links_socket_open(&socket, &key, 1 << 20));
     zmq_close(socket.zap);
     socket.zap = NULL;
     ck_assert_str_eq(links_socket_prove(&socket),
@@ -140,7 +140,7 @@ START_TEST(the_proof_notices_curve_that_fails_open)
 {
     struct links_socket socket;
     int off = 0;
-    ck_assert_ptr_null(links_socket_open(&socket, &key, 1 << 20, 0));
+    ck_assert_ptr_null(links_socket_open(&socket, &key, 1 << 20));
     zmq_close(socket.zap);
     socket.zap = NULL;
     ck_assert_int_eq(zmq_setsockopt(socket.router, 93, &off, sizeof off), 0);
