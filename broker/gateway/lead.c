@@ -5,8 +5,8 @@
  * And what is certain: a packet is confirmed to its peer (`seen` in our headers) when the commands
  * that were submitted with it are applied, not when it was read; else a client would forget what a
  * crash of the manager takes away. Peers whose packets wait for the journal hear from us in time
- * all the same, so that nobody takes a slow disk for a dead manager; and so do all, when the journal
- * has so much to do that the host reads no packets.
+ * all the same, so that nobody takes a slow disk for a dead manager; and so do all, when the
+ * journal has so much to do that the host reads no packets.
  */
 #include "broker/gateway/internal.h"
 

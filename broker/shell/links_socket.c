@@ -31,8 +31,8 @@
  * a slow network would look like death. On the ROUTER's side TCP's own keepalive cleans up.
  *
  * Not ZMQ_HEARTBEAT_IVL, on neither side: when a connection breaks whose messages nobody reads just
- * now (this node stood still, or loads a snapshot), libzmq 4.3 ends the process with an assertion at
- * the next heartbeat that its timer sends, or that it finds among what it had read before.
+ * now (this node stood still, or loads a snapshot), libzmq 4.3 ends the process with an assertion
+ * at the next heartbeat that its timer sends, or that it finds among what it had read before.
  */
 #define LINKS_DEAD_MS              3000
 #define LINKS_KEEPALIVE_IDLE_S     10

@@ -11,7 +11,7 @@
  *                 each connection one packet with all its answers
  *
  * While the journal has more to do than LIMIT_BACKLOG_BYTES, no packets are taken: the clients'
- * pipes fill, and they wait. Their silence does not count meanwhile, and they are told that we live.
+ * pipes fill, and they wait. Their silence does not count meanwhile, and they hear that we live.
  */
 #include "broker/shell/manager.h"
 
