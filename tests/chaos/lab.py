@@ -158,11 +158,11 @@ class Load:
         self.lab.histories.append(path)
         return popen
 
-    def add(self, role):
+    def add(self, role, rate=None):
         """One more worker of a role."""
         self.count += 1
         name = f"{role}{self.count}"
-        self.workers[name] = (role, self.run(role, name))
+        self.workers[name] = (role, self.run(role, name, rate))
         return name
 
     def declare(self):
@@ -197,6 +197,13 @@ class Load:
         popen.kill()
         popen.wait()
         return self.add(role)
+
+    def quit(self, name, timeout=PATIENCE):
+        """Ends one worker in peace: it has all its outcomes."""
+        popen = self.workers.pop(name)[1]
+        popen.send_signal(signal.SIGTERM)
+        if popen.wait(timeout) != 0:
+            raise Failed(f"worker {name} left with {popen.returncode}:\n{self.said(name)}")
 
     def confirmed(self):
         """Roughly how many lines the producers wrote: grows while puts are confirmed."""

@@ -1,11 +1,12 @@
 """Chaos with three nodes: leaders and followers killed, stopped, asked to hand over, restarted."""
 
+import os
 import signal
 import time
 
 from cluster import Cluster
 from lab import SMALL_LOAD, Failed, eventually, percentiles, stalls
-from runs_single import finish, progress
+from runs_single import ballast, finish, progress
 
 # What a client may be told although nothing is wrong: nothing was there to get, or it was asked
 # to stop.
@@ -13,6 +14,9 @@ NO_ERRORS = {("get", "STW_ETIMEOUT"), ("get", "STW_ECANCELED")}
 
 # seconds: a node that is frozen for good closes no connection: clients notice its silence
 FROZEN_SECONDS = 20
+
+# bytes of the history of somebody who puts large bodies: more of them than the log keeps
+FAR_BEHIND = 1500000
 
 # milliseconds: what must hold, see docs/operations.md
 STALL_P50_MS, STALL_MAX_MS, TRANSFER_MS = 1000, 3000, 300
@@ -190,10 +194,44 @@ def rolling(lab, rounds):
         raise Failed(f"clients saw errors: {seen}")
 
 
+def install(lab, rounds):
+    """A follower that was away so long that it gets a snapshot, under load; every second time it
+    is killed while it does, or the leader is."""
+    cluster, load = three(lab)
+    ballast(lab, cluster.endpoints, 40)
+    installed, events = 0, []
+    for round_number in range(rounds):
+        cluster.whole()
+        away = lab.random.choice(cluster.followers())
+        away.kill()
+        large = load.add("put-large", 2000)
+        history = os.path.join(lab.directory, f"history.{large}.jsonl")
+        eventually(lambda: os.path.getsize(history) > FAR_BEHIND, "much has been put", 120, 0.1)
+        load.quit(large)
+        cluster.steward("backup", os.path.join(lab.directory, "backup"))    # takes a snapshot
+        away.start()
+        if round_number % 2:
+            time.sleep(lab.random.random())
+            events.append(lab.events())
+            victim = lab.random.choice([away, cluster.leader()])
+            victim.kill()
+            installed += "event=installing" in away.log()
+            victim.start()
+        cluster.whole()
+        installed += "event=installed" in away.log()
+        progress(load)
+        load.alive()
+    conclude(lab, cluster, load, events)
+    lab.result["installs"] = installed
+    if not installed:
+        raise Failed("no follower was sent a snapshot: this proves nothing")
+
+
 RUNS = {
     "kill-leader": (kill_leader, 100, "kill -9 of the leader of three"),
     "kill-followers": (kill_followers, 40, "kill -9 of followers"),
     "kill-all": (kill_all, 15, "kill -9 of all three nodes at once"),
+    "install": (install, 6, "a follower far behind gets a snapshot under load, and is killed"),
     "stop": (stop, 20, "SIGSTOP and SIGCONT of leaders and followers"),
     "transfer": (transfer, 20, "leadership is handed over under load"),
     "rolling": (rolling, 3, "all three restarted under load"),

@@ -38,8 +38,7 @@ def full(lab, rounds):
         eventually(lambda: not refusal(node.endpoint), "puts are taken again", 30, 0.2)
         load.alive()
     for name in large:
-        load.workers[name][1].terminate()
-        load.workers.pop(name)[1].wait(labs.PATIENCE)
+        load.quit(name)
     progress(load)
     finish(lab, load)
     lab.result["refused_after_s"] = refused

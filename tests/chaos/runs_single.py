@@ -4,6 +4,8 @@ in lab.result.
 """
 
 import json
+import os
+import subprocess
 import time
 
 import lab as labs
@@ -65,6 +67,49 @@ def kill_manager(lab, rounds):
     lab.result["kills"] = len(kills)
     lab.result["stall"] = percentiles(stalls(history, kills))
     lab.result["start"] = percentiles(starts)
+
+
+def ballast(lab, endpoint, megabytes):
+    """Items that nobody takes, so that snapshots take their time."""
+    path = os.path.join(lab.directory, "ballast")
+    with open(path, "w", encoding="ascii") as file:
+        for number in range(megabytes):
+            file.write(f"{number} " + "x" * 1000000 + "\n")
+    with open(path, encoding="ascii") as file:
+        put = subprocess.run([labs.binary("steward"), "put", "ballast"], stdin=file, check=False,
+                             env=labs.environment(STEWARD_ENDPOINT=endpoint), timeout=120)
+    os.remove(path)
+    if put.returncode != 0:
+        raise Failed(f"the ballast was not put: {put.returncode}")
+
+
+def kill_snapshot(lab, rounds):
+    """kill -9 while a snapshot is written; it was asked for by a backup, which dies with it."""
+    node, load = one_node(lab)
+    ballast(lab, node.endpoint, 60)
+    progress(load)
+    taken = 0
+    for round_number in range(rounds):
+        path = os.path.join(lab.directory, f"backup{round_number}")
+        backup = subprocess.Popen([labs.binary("steward"), "backup", path],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                  env=labs.environment(STEWARD_ENDPOINT=node.endpoint))
+        lab.started.append(backup)
+        time.sleep(lab.random.random() * 2)
+        load.alive()
+        node.kill()
+        backup.kill()
+        backup.wait()
+        if os.path.exists(path):
+            taken += 1
+            os.remove(path)
+        node.start().ready()
+        progress(load)
+    finish(lab, load)
+    queue = json.loads(steward(node.endpoint, "queue", "show", "ballast", "--json"))
+    if queue["ready"] != 60:
+        raise Failed(f"the ballast is not what was put: {queue}")
+    lab.result["kills"], lab.result["backups_done_before"] = rounds, taken
 
 
 def control_memory(lab, rounds):
@@ -140,6 +185,7 @@ def wake(endpoint, name):
 
 RUNS = {
     "kill-manager": (kill_manager, 100, "kill -9 of a durable node under load"),
+    "kill-snapshot": (kill_snapshot, 20, "kill -9 while a snapshot is written"),
     "control-memory": (control_memory, 3, "the control: a manager in memory must lose"),
     "kill-clients": (kill_clients, 100, "kill -9 of clients"),
     "sleep-through": (sleep_through, 5, "clients sleep through the manager's death"),
