@@ -160,15 +160,10 @@ static uint64_t backoff(struct conn *conn)
     return conn_random(conn, bound < BACKOFF_MAX_MS ? bound : BACKOFF_MAX_MS);
 }
 
-void conn_break(struct conn *conn, const char *why)
+/* Backs off, to go on with another endpoint. */
+static void part(struct conn *conn, const char *why)
 {
-    if (conn->phase == CONN_DEAD || conn->phase == CONN_BACKOFF) {
-        return;
-    }
     snprintf(conn->trouble, sizeof conn->trouble, "%s", why);
-    snprintf(conn->broke, sizeof conn->broke, "%s",
-             conn->redirected ? conn->redirect : conn->endpoints[conn->endpoint]);
-    conn->broke_ms = conn->now_ms;
     if (conn->phase == CONN_READY) {
         conn->attempt = 0;
     }
@@ -186,6 +181,17 @@ void conn_break(struct conn *conn, const char *why)
     seen_rewind(&conn->seen);
     conn_streams_rewind(conn);
     conn->expire_ms = conn->now_ms; /* deadlines are nearer without a connection */
+}
+
+void conn_break(struct conn *conn, const char *why)
+{
+    if (conn->phase == CONN_DEAD || conn->phase == CONN_BACKOFF) {
+        return;
+    }
+    snprintf(conn->broke, sizeof conn->broke, "%s",
+             conn->redirected ? conn->redirect : conn->endpoints[conn->endpoint]);
+    conn->broke_ms = conn->now_ms;
+    part(conn, why);
 }
 
 void conn_die(struct conn *conn, int code, const char *why)
@@ -337,7 +343,7 @@ bool conn_redirect(struct conn *conn, struct wire_reader *in)
     uint32_t attempt = conn->attempt;
     bool broke =
         slice_equal(endpoint, slice_str(conn->broke)) && conn->now_ms - conn->broke_ms < BROKE_MS;
-    conn_break(conn, "another node leads");
+    part(conn, "another node leads"); /* who says so is well, and may lead in a moment */
     if (broke) {
         return true; /* until another one leads, or it is back */
     }

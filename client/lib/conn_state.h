@@ -65,11 +65,12 @@ struct conn {
     int fatal;
     char **endpoints;
     size_t endpoints_count, endpoint; /* endpoint: index of the one in use or next */
-    char redirect[256];               /* instead, once; "": none */
-    bool redirected;                  /* the current socket is a redirect's */
-    char broke[256];                  /* the endpoint that broke last, */
-    uint64_t broke_ms;                /* and when */
-    int refusal;                      /* of the last BYE since WELCOME: ENOQUORUM, else 0 */
+    /* instead, once; "": none */
+    char redirect[LIMIT_LINK_ADDRESS_BYTES + 1];
+    bool redirected;                          /* the current socket is a redirect's */
+    char broke[LIMIT_LINK_ADDRESS_BYTES + 1]; /* the endpoint that broke last, */
+    uint64_t broke_ms;                        /* and when */
+    int refusal;                              /* of the last BYE since WELCOME: ENOQUORUM, else 0 */
     uint64_t generation;
     uint32_t attempt;          /* failures since the last WELCOME */
     uint32_t broken;           /* connections in a row that the manager ended with EPROTO */
