@@ -15,7 +15,28 @@ static void lock_break(struct core *core, struct session *session, uint64_t requ
     lock_pump_later(core, lock);
 }
 
-static void lock_row(const struct lock *lock, struct buf *out)
+/* The holder of longest standing that was not broken. */
+static const struct holder *first_holder(const struct lock *lock)
+{
+    const struct holder *at = lock->holders;
+    while (at && at->token < lock->break_before) {
+        at = at->next;
+    }
+    return at;
+}
+
+/* Who holds it, and who is next: the first of each, 0 for nobody. */
+static void first_fields(const struct core *core, const struct lock *lock, struct buf *out)
+{
+    const struct holder *holder = first_holder(lock);
+    const struct waiter *waiter = lock->waiters ? lock->waiters->waiter : NULL;
+    fields_u64(out, "holder", holder ? holder->session->id : 0);
+    fields_u64(out, "held_ms", holder ? core->now_ms - holder->since_ms : 0);
+    fields_u64(out, "waiter", waiter ? waiter->session->id : 0);
+    fields_u64(out, "wait_ms", waiter ? core->now_ms - waiter->since_ms : 0);
+}
+
+static void lock_row(const struct core *core, const struct lock *lock, struct buf *out)
 {
     fields_row(out);
     fields_text(out, "name", name_slice(&lock->name));
@@ -26,6 +47,7 @@ static void lock_row(const struct lock *lock, struct buf *out)
     fields_u64(out, "acquired", lock->acquired);
     fields_u64(out, "contended", lock->contended);
     fields_u64(out, "broken", lock->broken);
+    first_fields(core, lock, out);
 }
 
 static void person_fields(const struct session *session, struct buf *out)
@@ -74,7 +96,7 @@ static void lock_show(struct core *core, struct session *session, uint64_t reque
                       const struct lock *lock)
 {
     struct buf out = {0};
-    lock_row(lock, &out);
+    lock_row(core, lock, &out);
     for (const struct holder *at = lock->holders; at && out.size + ROW_ROOM <= LIMIT_RESULT_BYTES;
          at = at->next) {
         if (at->token >= lock->break_before) {
@@ -118,7 +140,7 @@ static void lock_list(struct core *core, struct session *session, uint64_t reque
             out.size + ROW_ROOM > LIMIT_RESULT_BYTES) {
             break;
         }
-        lock_row(lock, &out);
+        lock_row(core, lock, &out);
     }
     answer_fields(core, session, request, buf_view(&out));
     buf_fini(&out);

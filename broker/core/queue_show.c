@@ -10,6 +10,8 @@ static void counts_row(const struct queue *queue, struct buf *out)
     fields_u64(out, "leased", queue->leased);
     fields_u64(out, "unfinished", queue->unfinished);
     fields_u64(out, "bytes", queue->ready_bytes);
+    fields_u64(out, "head_sequence", queue_ready(queue) > 0 ? queue_at(queue, 0)->sequence : 0);
+    fields_u64(out, "next_sequence", queue->next_sequence);
 }
 
 static void settings_row(const struct queue_settings *settings, struct buf *out)

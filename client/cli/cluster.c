@@ -61,26 +61,14 @@ static int look(struct cli *cli, stw_rows **rows)
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
-/* The fields of a row; hashes as they are usually written. */
-static void add_row(struct line *line, const stw_rows *rows, size_t row)
-{
-    char hash[24];
-    line_row(line, rows, row);
-    stw_value value;
-    if (stw_rows_find(rows, row, "hash", &value) && value.type == STW_VALUE_NUMBER) {
-        snprintf(hash, sizeof(hash), "%016" PRIx64, value.number);
-        line_text(line, "hash", hash);
-    }
-}
-
 static void status_json(const stw_rows *rows)
 {
     struct line *line = line_begin();
-    add_row(line, rows, ROW_JOURNAL);
+    line_row(line, rows, ROW_JOURNAL);
     line_array(line, "nodes");
     for (size_t row = ROW_NODES; row < stw_rows_count(rows); row++) {
         struct line *node = line_begin();
-        add_row(node, rows, row);
+        line_row(node, rows, row);
         line_append(line, "nodes", &node);
     }
     line_print(&line, stdout);

@@ -91,9 +91,19 @@ void line_bool(struct line *line, const char *key, bool value)
     json_object_set_new(line->object, key, json_boolean(value));
 }
 
+/* Hashes are compared by eye, and as 64 bits they are no number that every reader of JSON keeps. */
+static bool is_hash(const stw_value *value)
+{
+    return value->type == STW_VALUE_NUMBER && strcmp(value->key, "hash") == 0;
+}
+
 void line_value(struct line *line, const stw_value *value)
 {
-    if (value->type == STW_VALUE_NUMBER) {
+    char hash[24];
+    if (is_hash(value)) {
+        snprintf(hash, sizeof(hash), "%016" PRIx64, value->number);
+        line_text(line, value->key, hash);
+    } else if (value->type == STW_VALUE_NUMBER) {
         line_u64(line, value->key, value->number);
     } else {
         line_data(line, value->key, value->data, value->size);
@@ -206,6 +216,10 @@ static bool ends_with(const char *text, const char *end)
 /* A field for people: control characters become dots, so that nothing moves the cursor. */
 static const char *cell_text(const stw_value *value, char *text, size_t size)
 {
+    if (is_hash(value)) {
+        snprintf(text, size, "%016" PRIx64, value->number);
+        return text;
+    }
     if (value->type == STW_VALUE_NUMBER) {
         if (ends_with(value->key, "_ms")) {
             return duration_text(value->number, text, size);

@@ -49,6 +49,7 @@ static void counters_fields(const struct m_counters *c, struct buf *out)
 void m_queue_row(const struct model *model, void *object, struct buf *out)
 {
     const struct m_queue *q = object;
+    const struct m_message *head = m_queue_nth(model, q, 0);
     fields_row(out);
     fields_text(out, "name", text_view(&q->name));
     fields_text(out, "state", slice_str(q->shut ? "shutdown" : "open"));
@@ -59,6 +60,8 @@ void m_queue_row(const struct model *model, void *object, struct buf *out)
     fields_u64(out, "leased", m_queue_count(model, q, M_LEASED));
     fields_u64(out, "unfinished", q->unfinished);
     fields_u64(out, "bytes", m_queue_bytes(model, q));
+    fields_u64(out, "head_sequence", head ? head->sequence : 0);
+    fields_u64(out, "next_sequence", q->next_sequence);
     settings_fields(q, out);
     fields_u64(out, "getters", waiting(model, q, M_GET));
     fields_u64(out, "putters", waiting(model, q, M_PUT));

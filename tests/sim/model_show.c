@@ -71,6 +71,26 @@ static uint64_t lock_waiters(const struct model *model, const struct m_lock *loc
     return count;
 }
 
+static const struct m_holder *first_holder(const struct model *model, const struct m_lock *lock)
+{
+    for (size_t i = 0; i < model->holders.count; i++) {
+        const struct m_holder *h = model->holders.items[i];
+        if (h->lock == lock)
+            return h;
+    }
+    return NULL;
+}
+
+static void first_fields(const struct model *model, const struct m_lock *lock, struct buf *out)
+{
+    const struct m_holder *h = first_holder(model, lock);
+    const struct m_waiter *w = m_wait_first_lock(model, lock, false);
+    fields_u64(out, "holder", h ? h->session->id : 0);
+    fields_u64(out, "held_ms", h ? model->now_ms - h->since_ms : 0);
+    fields_u64(out, "waiter", w ? w->session->id : 0);
+    fields_u64(out, "wait_ms", w ? model->now_ms - w->since_ms : 0);
+}
+
 static void lock_row(const struct model *model, void *object, struct buf *out)
 {
     const struct m_lock *lock = object;
@@ -83,6 +103,7 @@ static void lock_row(const struct model *model, void *object, struct buf *out)
     fields_u64(out, "acquired", lock->acquired);
     fields_u64(out, "contended", lock->contended);
     fields_u64(out, "broken", lock->broken);
+    first_fields(model, lock, out);
 }
 
 static void person_fields(const struct m_session *session, struct buf *out)
