@@ -241,6 +241,11 @@ void cluster_receive(struct cluster *cluster, uint64_t now_ms)
     }
 }
 
+void cluster_jumped(struct cluster *cluster, uint64_t by_ms)
+{
+    links_jumped(cluster->links, by_ms);
+}
+
 void cluster_send(struct cluster *cluster, uint64_t node, struct slice bytes)
 {
     links_send(cluster->links, node, bytes);

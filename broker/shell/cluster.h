@@ -39,6 +39,9 @@ const char *cluster_advertised(const struct cluster *cluster);
 /* Hands the messages of other nodes to the journal, for as much as one turn may take. */
 void cluster_receive(struct cluster *cluster, uint64_t now_ms);
 
+/* Time was set forward by so much, ms: no node was silent for that long. */
+void cluster_jumped(struct cluster *cluster, uint64_t by_ms);
+
 /* journal_raft_options.send, but for the context. */
 void cluster_send(struct cluster *cluster, uint64_t node, struct slice bytes);
 

@@ -123,6 +123,9 @@ void links_flush(struct links *links, uint64_t now_ms);
 /* true: something is there to be received. To be asked last in a turn, before polling. */
 bool links_waiting(struct links *links);
 
+/* The owner's clock was set forward by so much, ms: nobody was silent for that long. */
+void links_jumped(struct links *links, uint64_t by_ms);
+
 /* When links_flush is due although nothing else happens (ms). */
 uint64_t links_deadline(const struct links *links);
 

@@ -196,6 +196,15 @@ static bool pulse(struct links *links, struct link *link)
     return links_transmit(links, link);
 }
 
+void links_jumped(struct links *links, uint64_t by_ms)
+{
+    for (size_t i = 0; i < links->count; i++) {
+        struct link *link = links->links[i];
+        link->heard_ms += link->heard_ms > 0 ? by_ms : 0;
+        link->run_ms += by_ms;
+    }
+}
+
 void links_pulse(struct links *links, uint64_t now_ms)
 {
     for (size_t i = links->count; i-- > 0;) {

@@ -172,8 +172,12 @@ static void turn_role(struct manager *manager)
 {
     bool leads = journal_ready(manager->journal);
     if (leads && !manager->leads) {
+        uint64_t before_ms = manager->now_ms;
         clock_forward(&manager->clock, journal_time_ms(manager->journal));
         manager->now_ms = manager->clock.now_ms;
+        if (manager->cluster) {
+            cluster_jumped(manager->cluster, manager->now_ms - before_ms);
+        }
         manager->submitted = manager->applied = 0; /* the journal's own first command is not ours */
         gateway_lead(manager->gateway, manager->now_ms);
     } else if (!leads && manager->leads) {

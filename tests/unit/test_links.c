@@ -203,6 +203,23 @@ static void refused(const struct links_options *options, const char *word)
     ck_assert_msg(strstr(error.text, word) != NULL, "%s", error.text);
 }
 
+/* Another node's clock was ahead, and this one takes over its time. */
+START_TEST(time_that_was_set_forward_is_nobodys_silence)
+{
+    start(1, &key, "tcp://127.0.0.1:*");
+    start(2, &key, "tcp://127.0.0.1:*");
+    UNTIL(up(1, 2) && up(2, 1));
+    unsigned known = events[1][LINK_LEARNED];
+    uint64_t jump_ms = 2 * LIMIT_LINK_FORGET_MS;
+    links_jumped(nodes[1], jump_ms);
+    links_flush(nodes[1], now() + jump_ms);
+    turn(1);
+    ck_assert(up(1, 2));
+    ck_assert_uint_eq(events[1][LINK_DOWN] + events[1][LINK_FORGOTTEN], 0);
+    ck_assert_uint_eq(events[1][LINK_LEARNED], known);
+}
+END_TEST
+
 /* The loop of 2 stands still while its connection fills, and then breaks. libzmq's own heartbeat
  * ends the process there: by its timer, or by one that it finds among what it had read before. */
 START_TEST(a_node_that_stood_still_lives_on)
@@ -275,6 +292,7 @@ int main(void)
     tcase_add_test(tcase, a_peer_that_restarts_is_found_again);
     tcase_add_test(tcase, a_learned_peer_that_moved_is_followed);
     tcase_add_test(tcase, a_peer_that_does_not_read_is_dropped_for);
+    tcase_add_test(tcase, time_that_was_set_forward_is_nobodys_silence);
     tcase_add_test(tcase, a_node_that_stood_still_lives_on);
     tcase_add_test(tcase, nothing_beyond_the_loopback_without_a_key);
     tcase_add_test(tcase, a_port_that_is_taken_is_told);
