@@ -28,6 +28,9 @@ await() {
 
 restarted() { [ "$(show NRestarts)" = "$1" ] && [ "$(show ActiveState)" = active ]; }
 
+# said TEXT: the log of the service has it
+said() { journalctl --no-pager -u stewardd | grep -q "$1"; }
+
 await "it serves after booting" 60 systemctl -q is-active stewardd
 [ "$(show StatusText)" = serving ] || fail "it did not say that it serves"
 steward put numbers one two three
@@ -41,6 +44,9 @@ await "it is started again after kill -9" 30 restarted 1
 kill -STOP "$(show MainPID)"
 await "the watchdog ends a manager that does not turn" 60 restarted 2
 steward lock guard -- true || fail "steward lock"
+echo "log-level = debug" >>/etc/steward/steward.conf
+systemctl reload stewardd || fail "reload"
+await "a reload reads the configuration" 10 said event=reloaded
 systemctl stop stewardd || fail "stop"
 [ "$(show Result):$(show ExecMainStatus)" = success:0 ] || fail "it did not leave with 0"
 echo "nonsense = 1" >>/etc/steward/steward.conf
