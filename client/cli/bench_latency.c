@@ -93,6 +93,7 @@ static int report(struct bench *bench)
     line_real(line, "p50_us", histogram_us(&consumer->histogram, 0.50));
     line_real(line, "p99_us", histogram_us(&consumer->histogram, 0.99));
     line_real(line, "p999_us", histogram_us(&consumer->histogram, 0.999));
+    line_real(line, "max_us", histogram_us(&consumer->histogram, 1.0));
     line_u64(line, "messages", got);
     line_u64(line, "lost", put - got);
     line_u64(line, "wrong", consumer->wrong);
