@@ -208,6 +208,12 @@ static void show(struct replica *replica, const struct log_item *item)
     }
 }
 
+/* Reading, hashing and copying it take time however few commands it holds. */
+static size_t work_of(struct slice payload)
+{
+    return payload.size / 1024;
+}
+
 static size_t apply_own(struct replica *replica)
 {
     struct log_item item = {.type = LOG_ENTRY,
@@ -216,7 +222,7 @@ static size_t apply_own(struct replica *replica)
                             .index = replica->oldest->index,
                             .payload = buf_view(&replica->oldest->payload)};
     show(replica, &item);
-    size_t count = apply_commands(replica, buf_view(&replica->oldest->payload), true);
+    size_t count = work_of(item.payload) + apply_commands(replica, item.payload, true);
     batch_remove(replica);
     replica->ready = true;
     return count;
@@ -233,7 +239,7 @@ static size_t apply_read(struct replica *replica, uint64_t index, uint64_t now_m
     }
     show(replica, &item);
     if (item.tag == ENTRY_COMMAND) {
-        return apply_commands(replica, item.payload, false);
+        return work_of(item.payload) + apply_commands(replica, item.payload, false);
     }
     if (item.tag == ENTRY_BARRIER && replica->leader && item.term == replica->term &&
         replica->greeted != replica->term) {

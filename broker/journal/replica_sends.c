@@ -4,8 +4,8 @@
  * Happy path: what carries no entries leaves at once. Of messages with entries, and of heartbeats,
  * only how far they reach is noted, in one feed for each node; at the end of a turn each feed sends
  * a bounded part, with entries from the log, and goes on in the next turn. So messages of one turn
- * that say the same become one, and a follower that is far behind does not hold up the others. Large
- * entries go in parts (replica_large.c); meanwhile the feed only says that we lead.
+ * that say the same become one, and a follower that is far behind does not hold up the others.
+ * Large entries go in parts (replica_large.c); meanwhile the feed only says that we lead.
  *
  * Failure modes: nothing leaves while the last vote is not durable; too many messages that wait for
  * it are dropped, and whatever is lost on the way is asked for again by consensus.

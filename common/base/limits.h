@@ -207,10 +207,11 @@
 /* count: messages with entries to one follower in one turn: the loop has others to serve */
 #define LIMIT_APPEND_TURN 2
 
-/* bytes: of an entry in one message; one of more than so many parts goes in parts: whatever a turn
- * gathers goes whole */
+/* bytes: of a large entry in one message */
 #define LIMIT_PART_BYTES (256 * 1024)
-#define LIMIT_PARTS      4
+
+/* count: an entry of more parts than these goes in parts; what a turn gathers is no larger */
+#define LIMIT_PARTS 4
 
 /* count: parts on their way to one follower. What is said behind them waits for so much: 2 MiB */
 #define LIMIT_PARTS_ON_WAY 8
@@ -224,7 +225,8 @@
 /* count: messages kept until the vote before them is on disk; more are lost, which does no harm */
 #define LIMIT_HELD_MESSAGES 64
 
-/* count: commands applied in one go: about 20 ms, so that a start shows its progress */
+/* count: commands applied in one go: about 20 ms, so that a start shows its progress and a leader's
+ * heartbeats leave; every KiB of an entry counts as one more */
 #define LIMIT_APPLY_COMMANDS 16384
 
 /* milliseconds: nodes tell each other this often how far they are, and their state's hash */

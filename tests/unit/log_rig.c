@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FILES_MAX   64
+#define FILES_MAX   128
 #define HANDLES_MAX 64
 #define CHANGES_MAX 64
 #define NAME_BYTES  64

@@ -130,111 +130,6 @@ START_TEST(each_node_restarts_and_comes_back)
 }
 END_TEST
 
-/* ---- large entries ---- */
-
-#define PART_BYTES 2048
-
-static void begin_with_parts(void)
-{
-    trio = (struct trio){.now_ms = 1000, .snapshot_bytes = 1ULL << 40, .part_bytes = PART_BYTES};
-    trio_found(&trio, 3);
-    trio_put(&trio, 1);
-}
-
-/* Of three messages with parts or about them one is lost; nothing else is. */
-static bool lose_parts(struct trio *of, const struct trio_packet *packet)
-{
-    static unsigned count;
-    uint8_t kind = packet->bytes.data[0];
-    (void)of;
-    return (kind == PEER_BYTES_PART || kind == PEER_BYTES_SEEN) && count++ % 3 == 0;
-}
-
-START_TEST(large_entries_go_in_parts_once)
-{
-    begin_with_parts();
-    size_t before = trio.sent_bytes;
-    uint64_t term = trio_status(&trio, 1).term;
-    trio.largest = 0;
-    trio_put_large(&trio, 3);
-    trio_settle(&trio);
-    ck_assert_uint_lt(trio.largest, (LIMIT_PARTS + 2) * PART_BYTES);
-    ck_assert_uint_gt(trio.kinds[PEER_BYTES_PART], 3 * 2 * 90000 / PART_BYTES);
-    ck_assert_uint_lt(trio.sent_bytes - before, 3 * 2 * 110000); /* to two nodes */
-    ck_assert_uint_eq(trio_status(&trio, 1).term, term);
-    stop();
-}
-END_TEST
-
-START_TEST(parts_that_are_lost_are_sent_again)
-{
-    begin_with_parts();
-    uint64_t term = trio_status(&trio, 1).term;
-    trio.loss = lose_parts;
-    for (int i = 0; i < 150; i++) {
-        trio_put_one(&trio, trio_leader(&trio));
-    }
-    for (unsigned i = 0; i < 4 * TRIO_PATIENCE && trio.replies < 151; i++) {
-        trio_step(&trio);
-    }
-    ck_assert_uint_eq(trio.replies, 151);
-    ck_assert_uint_eq(trio_status(&trio, 1).term, term); /* heartbeats passed all the time */
-    trio.loss = NULL;
-    trio_settle(&trio);
-    stop();
-}
-END_TEST
-
-static void slow_disks(bool busy)
-{
-    for (uint64_t id = 1; id <= 3; id++) {
-        trio.nodes[id].busy = busy;
-    }
-}
-
-START_TEST(a_follower_that_writes_for_long_is_not_sent_it_again)
-{
-    begin_with_parts();
-    struct trio_node *leader = trio_leader(&trio);
-    for (int i = 0; i < 150; i++) {
-        trio_put_one(&trio, leader);
-    }
-    trio_run(&trio, 1);
-    slow_disks(true);
-    trio_run(&trio, 100);
-    size_t before = trio.sent_bytes;
-    trio_run(&trio, 600); /* three seconds */
-    ck_assert_uint_eq(trio.replies, 1);
-    ck_assert_uint_lt(trio.sent_bytes - before, 60000 + 2 * 6 * 8 * PART_BYTES);
-    slow_disks(false);
-    for (unsigned i = 0; i < TRIO_PATIENCE && trio.replies < 151; i++) {
-        trio_step(&trio);
-    }
-    ck_assert_uint_eq(trio.replies, 151);
-    ck_assert(trio_leader(&trio) == leader);
-    trio_settle(&trio);
-    stop();
-}
-END_TEST
-
-START_TEST(a_new_leader_goes_on_with_a_large_entry)
-{
-    begin_with_parts();
-    struct trio_node *old = trio_leader(&trio), *away = follower_of(old);
-    trio_isolate(&trio, away->id, true);
-    trio_put_large(&trio, 2);
-    trio_isolate(&trio, away->id, false);
-    for (unsigned i = 0; i < TRIO_PATIENCE && trio.kinds[PEER_BYTES_PART] < 140; i++) {
-        trio_step(&trio); /* it has some of the first */
-    }
-    trio_crash(&trio, old->id, true);
-    trio_put(&trio, 1);
-    ck_assert(trio_open(&trio, old->id, false));
-    trio_settle(&trio);
-    stop();
-}
-END_TEST
-
 START_TEST(two_of_three_lost_and_nothing_is_confirmed)
 {
     trio_init(&trio, 3);
@@ -609,10 +504,6 @@ int main(void)
     tcase_add_test(tcase, another_leads_when_the_leader_is_gone);
     tcase_add_test(tcase, a_leader_that_is_cut_off_forgets_what_it_could_not_confirm);
     tcase_add_test(tcase, each_node_restarts_and_comes_back);
-    tcase_add_test(tcase, large_entries_go_in_parts_once);
-    tcase_add_test(tcase, parts_that_are_lost_are_sent_again);
-    tcase_add_test(tcase, a_follower_that_writes_for_long_is_not_sent_it_again);
-    tcase_add_test(tcase, a_new_leader_goes_on_with_a_large_entry);
     tcase_add_test(tcase, two_of_three_lost_and_nothing_is_confirmed);
     tcase_add_test(tcase, a_vote_leaves_when_it_is_on_disk);
     tcase_add_test(tcase, who_is_down_is_not_sent_much);
