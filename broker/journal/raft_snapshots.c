@@ -81,6 +81,9 @@ static void written(struct raft_journal *raft, uint64_t now_ms)
     replica_status(raft->replica, &status);
     bool keep = status.peers_count > 1 && !raft->tight && !scattered(raft);
     uint64_t from = keep ? trail_back(&raft->trail, raft->snapshot_bytes / 4) : UINT64_MAX;
+    /* Who is fetching one needs what follows it: else it would have to fetch the next, for ever. */
+    uint64_t held = transfer_held(raft->transfer);
+    from = keep && held > 0 && held < from ? held : from;
     log_trim(raft->log, replica_snapshotted(raft->replica, now_ms, mark.at.index, from));
     raft_snapshots_reserve(raft);
 }

@@ -133,6 +133,24 @@ static enum transfer_event fail(struct transfer *transfer, const struct log_erro
     return TRANSFER_FAILED;
 }
 
+/* What came is dropped: from the beginning, later when there was no room. */
+static enum transfer_event anew(struct transfer *transfer, uint64_t now_ms,
+                                const struct log_error *error)
+{
+    transfer->attempts += error->trouble == LOG_CORRUPTED;
+    if ((error->trouble != LOG_CORRUPTED && error->trouble != LOG_NO_ROOM) ||
+        transfer->attempts == ATTEMPTS_MAX) {
+        return fail(transfer, error);
+    }
+    transfer->total = 0;
+    if (error->trouble == LOG_NO_ROOM) {
+        transfer->again_ms = now_ms + LIMIT_SNAPSHOT_RETRY_MS;
+    } else {
+        pull_again(transfer, now_ms);
+    }
+    return TRANSFER_NOTHING;
+}
+
 /* All pieces are there. */
 static enum transfer_event end(struct transfer *transfer, uint64_t now_ms)
 {
@@ -141,12 +159,7 @@ static enum transfer_event end(struct transfer *transfer, uint64_t now_ms)
         finish(transfer);
         return TRANSFER_DONE;
     }
-    if (error.trouble != LOG_CORRUPTED || ++transfer->attempts == ATTEMPTS_MAX) {
-        return fail(transfer, &error);
-    }
-    transfer->total = 0;
-    pull_again(transfer, now_ms);
-    return TRANSFER_NOTHING;
+    return anew(transfer, now_ms, &error);
 }
 
 /* The first piece says how large the whole is. false: not now; *event says what comes of it. */
@@ -186,7 +199,7 @@ static enum transfer_event take_piece(struct transfer *transfer, uint64_t now_ms
     }
     uint64_t before = snapshots_received(snapshots);
     if (!snapshots_receive(snapshots, piece->offset, piece->bytes, &error)) {
-        return fail(transfer, &error);
+        return anew(transfer, now_ms, &error);
     }
     if (snapshots_received(snapshots) == transfer->total) {
         return end(transfer, now_ms);
@@ -313,6 +326,11 @@ void transfer_tick(struct transfer *transfer, uint64_t now_ms, uint64_t leader)
         transfer->node = leader ? leader : transfer->node;
         pull_again(transfer, now_ms);
     }
+}
+
+uint64_t transfer_held(const struct transfer *transfer)
+{
+    return transfer->held;
 }
 
 void transfer_progress(const struct transfer *transfer, uint64_t *have, uint64_t *total)

@@ -56,4 +56,7 @@ void transfer_tick(struct transfer *transfer, uint64_t now_ms, uint64_t leader);
 /* bytes: how far what is being fetched is; 0, 0: nothing has come yet. */
 void transfer_progress(const struct transfer *transfer, uint64_t *have, uint64_t *total);
 
+/* Index of the snapshot that another node fetches from here, or did just now; 0: none. */
+uint64_t transfer_held(const struct transfer *transfer);
+
 #endif

@@ -92,7 +92,19 @@ static int disk_open(void *context, const char *path, int how)
     if (node_of(context)->no_room && (how & LOG_OPEN_CREATE) && strstr(path, "/snapshot/")) {
         return -ENOSPC;
     }
-    return disk_io(context)->open(context, path, how);
+    int file = disk_io(context)->open(context, path, how);
+    if (file >= 0 && (how & LOG_OPEN_CREATE) && strstr(path, "/snapshot/")) {
+        node_of(context)->snapshot = file;
+    }
+    return file;
+}
+
+static int64_t disk_write(void *context, int file, const void *data, size_t size, uint64_t offset)
+{
+    const struct trio_node *node = node_of(context);
+    return node->full && node->snapshot == file
+               ? -ENOSPC
+               : disk_io(context)->write(context, file, data, size, offset);
 }
 
 bool trio_open(struct trio *trio, uint64_t id, bool join)
@@ -105,6 +117,8 @@ bool trio_open(struct trio *trio, uint64_t id, bool join)
     node->io = *disk_io(node->disk);
     node->io.busy = disk_is_busy;
     node->io.open = disk_open;
+    node->io.write = disk_write;
+    node->snapshot = 0;
     node->core = core_new();
     node->handed = 0;
     node->lives++;

@@ -27,7 +27,9 @@ struct trio_node {
     struct log_error error;
     struct log_io io;     /* the disk's, and: */
     bool busy;            /* what it was told to write is not written yet */
-    bool no_room;         /* for snapshots */
+    bool no_room;         /* for snapshots: none can be begun */
+    bool full;            /* nor can any more be written to one */
+    int snapshot;         /* file that was opened last to write one; 0: none */
     size_t bytes;         /* sent to it, up or down */
     size_t lives, handed; /* handed: effects of own commands in this life */
     uint8_t format;       /* see journal_raft_options */
