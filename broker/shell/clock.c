@@ -24,6 +24,14 @@ uint64_t clock_boot_ms(void)
     return read_ms(CLOCK_BOOTTIME);
 }
 
+uint64_t clock_boot_ns(void)
+{
+    struct timespec now;
+    int rc = clock_gettime(CLOCK_BOOTTIME, &now);
+    STEWARD_ASSERT(rc == 0);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 void clock_start(struct clock *clock, uint64_t wall_ms, uint64_t boot_ms)
 {
     *clock = (struct clock){.wall_start_ms = wall_ms, .boot_start_ms = boot_ms, .now_ms = wall_ms};

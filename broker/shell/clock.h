@@ -29,5 +29,6 @@ void clock_forward(struct clock *clock, uint64_t at_least_ms);
 /* Readings of the system's clocks. */
 uint64_t clock_wall_ms(void);
 uint64_t clock_boot_ms(void);
+uint64_t clock_boot_ns(void);
 
 #endif

@@ -164,6 +164,7 @@ static void process_row(const struct request *request)
     fields_text(rows, "version", slice_str(STW_VERSION));
     fields_u64(rows, "pid", (uint64_t)getpid());
     fields_u64(rows, "uptime_ms", view->uptime_ms);
+    fields_u64(rows, "turn_longest_us", view->turn_longest_us);
     fields_u64(rows, "cpu_ms", usage.cpu_ms);
     fields_u64(rows, "rss_bytes", usage.rss_bytes);
     fields_u64(rows, "draining", view->draining);

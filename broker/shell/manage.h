@@ -22,6 +22,7 @@ struct manage_view {
     struct log *log;               /* whose level may be set */
     const struct options *options; /* as they hold now */
     uint64_t uptime_ms;            /* since the process was ready to work */
+    uint64_t turn_longest_us;      /* longest turn of the loop since then */
     bool draining;                 /* it is leaving */
     /* What is known of a node: how others reach it, and how clients do; NULL: nothing. Both are
      * borrowed until the next call; empty: not known. true: it is heard of at present; the journal

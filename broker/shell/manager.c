@@ -90,6 +90,7 @@ static struct manage_view view_of(const struct manager *manager)
                                 .log = manager->log,
                                 .options = manager->options,
                                 .uptime_ms = clock_boot_ms() - manager->start_ms,
+                                .turn_longest_us = manager->turn_longest_ns / 1000,
                                 .draining = manager->draining,
                                 .where = manager->cluster ? cluster_where : NULL,
                                 .context = manager->cluster};
@@ -455,6 +456,7 @@ static bool turn_flush(struct manager *manager)
 
 bool manager_turn(struct manager *manager)
 {
+    uint64_t begun_ns = clock_boot_ns();
     turn_time(manager);
     turn_events(manager);
     turn_closed(manager);
@@ -466,6 +468,9 @@ bool manager_turn(struct manager *manager)
     /* Asked in any case: it lets the socket's descriptor wait for the next edge. */
     bool readable = socket_readable(&manager->socket);
     bool nodes = manager->cluster && cluster_waiting(manager->cluster);
+    uint64_t took_ns = clock_boot_ns() - begun_ns;
+    manager->turn_longest_ns =
+        took_ns > manager->turn_longest_ns ? took_ns : manager->turn_longest_ns;
     return more || manager->monitor_fired || nodes || (readable && !crowded(manager));
 }
 

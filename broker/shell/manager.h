@@ -34,6 +34,7 @@ struct manager {
     struct log *log;               /* borrowed */
     const struct options *options; /* borrowed; some change while it runs */
     uint64_t start_ms;             /* CLOCK_BOOTTIME, of manager_init */
+    uint64_t turn_longest_ns;      /* since then; recovery is not a turn */
     bool draining;                 /* set by manager_drain */
     struct socket socket;          /* opened by the loop */
     struct clock clock;

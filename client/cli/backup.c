@@ -22,6 +22,10 @@
 #define END_TIMEOUT_MS    2000
 #define PAUSE_MS          100
 
+/* bytes: written before they are synced. One sync at the end of a large file holds up whatever else
+ * writes to that disk, the manager's log maybe, for hundreds of milliseconds. */
+#define SYNC_BYTES (8ULL * 1024 * 1024)
+
 /* count: how often it begins anew when the snapshot is gone */
 #define TRIES_MAX 5
 
@@ -35,6 +39,7 @@ struct backup {
     uint64_t index;    /* of the snapshot */
     uint64_t size;     /* bytes: all of it */
     uint64_t done;     /* bytes: written */
+    uint64_t synced;   /* bytes: on disk for certain */
     uint64_t shown_ms; /* when progress was printed last */
 };
 
@@ -135,6 +140,7 @@ static bool write_all(int fd, const char *data, size_t size)
 static bool file_begin(struct backup *backup)
 {
     backup->done = 0;
+    backup->synced = 0;
     if (to_stdout(backup)) {
         backup->fd = STDOUT_FILENO;
         return true;
@@ -196,6 +202,10 @@ static int piece(struct cli *cli, struct backup *backup, bool *written)
     if (good) {
         *written = write_all(backup->fd, data.data, data.size);
         backup->done += data.size;
+        if (backup->done - backup->synced >= SYNC_BYTES && !to_stdout(backup)) {
+            *written = *written && fdatasync(backup->fd) == 0;
+            backup->synced = backup->done;
+        }
     }
     stw_rows_free(&rows);
     return good ? STW_OK : STW_EPROTO;
