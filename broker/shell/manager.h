@@ -55,8 +55,8 @@ struct manager {
 
 /*
  * Makes the parts around manager->socket, which has to be open. log and options are borrowed. Links
- * to other nodes if options->cluster. Opens the data directory unless options->memory; blocks while it is
- * read. false: `error` says why in sentences.
+ * to other nodes if options->cluster. Opens the data directory unless options->memory; blocks while
+ * it is read. false: `error` says why in sentences.
  */
 bool manager_init(struct manager *manager, const struct options *options, struct log *log,
                   struct log_error *error);
