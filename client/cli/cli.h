@@ -6,6 +6,7 @@
  *   common.c    client, errors, exit codes  wait.c      futures and signals at once
  *   output.c    JSON, tables, durations     child.c     runs CMD (child.h)
  *   pages.c     lists page by page (pages.h)
+ *   top*.c      the live table (top.h)
  * and one file per command. To add a command: a file with its cmd_ function and a row in
  * commands.c; to add an option: an id below and a row in options.c.
  */
@@ -65,6 +66,9 @@ enum option_id {
     OPTION_CONNECTIONS,
     OPTION_CLIENTS,
     OPTION_BROKER_PID,
+    OPTION_ONCE,
+    OPTION_INTERVAL,
+    OPTION_FILTER,
     OPTIONS_END
 };
 
@@ -235,6 +239,8 @@ bool rows_rest(const stw_rows *rows, size_t first, struct column *columns);
 void line_row(struct line *line, const stw_rows *rows, size_t row);
 /* Prints one row: a JSON line, or a field a line. */
 bool row_fields(const struct cli *cli, const stw_rows *rows, size_t row);
+/* A field for people: control characters become dots, so that nothing moves the cursor. */
+const char *value_text(const stw_value *value, char *text, size_t size);
 /* "1.5 s", "3 h 12 m" */
 const char *duration_text(uint64_t ms, char *text, size_t size);
 const char *bytes_text(uint64_t bytes, char *text, size_t size);
@@ -277,6 +283,7 @@ int cmd_session_show(struct cli *cli);
 int cmd_session_end(struct cli *cli);
 int cmd_stat(struct cli *cli);
 int cmd_log_level(struct cli *cli);
+int cmd_top(struct cli *cli);
 int cmd_cluster_status(struct cli *cli);
 int cmd_cluster_add(struct cli *cli);
 int cmd_cluster_remove(struct cli *cli);

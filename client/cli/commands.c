@@ -96,6 +96,12 @@ const struct command command_table[] = {
      "makes a data directory of it. Progress is printed on stderr.\n",
      0, 1, 1, false, cmd_backup},
     {"", "stat", "", "show the manager's totals and counters", "", 0, 0, 0, false, cmd_stat},
+    {"", "top", "[queues|locks|sessions|nodes]", "show what goes on, live",
+     "Keys: 1 to 4 or Tab: another table; arrows and Enter: look closer; Esc: back; /: filter; s, "
+     "r:\n"
+     "sort; p: pause; ?: help; q: leave. Without a terminal say --once, or --json for a line of\n"
+     "JSON for each row.\n",
+     BIT(OPTION_ONCE) | BIT(OPTION_INTERVAL) | BIT(OPTION_FILTER), 0, 1, false, cmd_top},
     {"", "log-level", "[LEVEL]", "show or set how much the manager logs",
      "LEVEL is error, warn, info or debug. It holds until it is set again, until SIGHUP, or until\n"
      "the manager starts anew. Of a cluster it is the leader's.\n",

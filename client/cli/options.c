@@ -72,6 +72,11 @@ const struct option option_table[] = {
     {OPTION_CLIENTS, "clients", 0, TYPE_NUMBER, "N", 2, 256, "who compete (default 8)"},
     {OPTION_BROKER_PID, "broker-pid", 0, TYPE_NUMBER, "PID", 1, UINT64_C(1) << 31,
      "also report this process' CPU time"},
+    {OPTION_ONCE, "once", 0, TYPE_FLAG, NULL, 0, 0, "look twice, print one table, and leave"},
+    {OPTION_INTERVAL, "interval", 'i', TYPE_DURATION, "S", 1, YEAR_MS,
+     "between two looks (default 1)"},
+    {OPTION_FILTER, "filter", 'f', TYPE_TEXT, "TEXT", 0, 0,
+     "only rows with TEXT in a text of theirs; ^TEXT: names that begin so"},
     {OPTIONS_END, NULL, 0, TYPE_FLAG, NULL, 0, 0, NULL},
 };
 

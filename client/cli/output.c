@@ -213,8 +213,7 @@ static bool ends_with(const char *text, const char *end)
     return size >= strlen(end) && strcmp(text + size - strlen(end), end) == 0;
 }
 
-/* A field for people: control characters become dots, so that nothing moves the cursor. */
-static const char *cell_text(const stw_value *value, char *text, size_t size)
+const char *value_text(const stw_value *value, char *text, size_t size)
 {
     if (is_hash(value)) {
         snprintf(text, size, "%016" PRIx64, value->number);
@@ -245,7 +244,7 @@ static const char *cell(const stw_rows *rows, size_t row, const char *key, char 
     if (!stw_rows_find(rows, row, key, &value)) {
         return "-";
     }
-    return cell_text(&value, text, CELL_BYTES);
+    return value_text(&value, text, CELL_BYTES);
 }
 
 static void columns_widen(const stw_rows *rows, size_t first, struct column *columns)
@@ -325,7 +324,7 @@ bool row_fields(const struct cli *cli, const stw_rows *rows, size_t row)
     char text[CELL_BYTES];
     stw_value value;
     for (size_t field = 0; stw_rows_value(rows, row, field, &value); field++) {
-        printf("%-20s  %s\n", value.key, cell_text(&value, text, sizeof(text)));
+        printf("%-20s  %s\n", value.key, value_text(&value, text, sizeof(text)));
     }
     return !ferror(stdout);
 }

@@ -17,7 +17,8 @@ mirror=${STW_MIRROR:-http://deb.debian.org/debian}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 build_packages="cmake,ninja-build,gcc,libc6-dev,pkgconf,libzmq3-dev,libczmq-dev,uthash-dev,\
-libxxhash-dev,libpopt-dev,libjansson-dev,libsystemd-dev,python3-minimal,python3,dpkg-dev,file,gzip,\
+libxxhash-dev,libpopt-dev,libjansson-dev,libncurses-dev,libsystemd-dev,\
+python3-minimal,python3,dpkg-dev,file,gzip,\
 lintian,bash-completion"
 clean_packages="gcc,libc6-dev,make,cmake,pkgconf,man-db,bash-completion,ca-certificates"
 

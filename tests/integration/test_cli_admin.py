@@ -258,7 +258,7 @@ class Bench(CliCase):
 class Usage(CliCase):
     """Help, versions and wrong use."""
 
-    COMMANDS = ("put get exec lock sem stat log-level help,"
+    COMMANDS = ("put get exec lock sem stat top log-level help,"
                 "queue list,queue show,queue create,queue alter,"
                 "queue delete,queue purge,queue pause,queue resume,queue peek,queue redrive,"
                 "queue shutdown,queue join,lock list,lock show,lock break,session list,"
