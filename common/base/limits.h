@@ -256,7 +256,7 @@
 /* bytes: block of a snapshot file: written at once, with a checksum of its own */
 #define LIMIT_SNAPSHOT_BLOCK_BYTES (256 * 1024)
 
-/* bytes per second: a snapshot is written no faster, so that the log beside it is not held up */
+/* bytes: a second; a snapshot is written no faster, so that the log beside it is not held up */
 #define LIMIT_SNAPSHOT_RATE_BYTES (300ULL * 1000 * 1000)
 
 /* bytes: a snapshot's state; no file is believed that says it is larger: 1 TiB */
