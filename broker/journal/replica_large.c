@@ -11,8 +11,9 @@
  * follower gathers them, says how much it has, and hands the whole to consensus as any other entry.
  * An entry is the same wherever index and term are, so another leader goes on with it.
  *
- * Failure modes: parts or answers that are lost are sent again after a pause; a follower that has
- * the entry says so at the first part; one that began anew says where it is.
+ * Failure modes: parts or answers that are lost are sent again after a pause, a short one when the
+ * follower says that something is missing; a few that come early are kept. A follower that has the
+ * entry says so at the first part; one that began anew says where it is.
  */
 #include "broker/journal/replica_parts.h"
 
@@ -74,7 +75,8 @@ void large_begin(struct replica *replica, struct feed *feed, const struct log_it
     large->users++;
     large_drop(feed);
     feed->large = large;
-    feed->sent = feed->seen = 0;
+    feed->sent = feed->seen = feed->told = 0;
+    feed->stuck = false;
     feed->progress_ms = replica->now_ms;
 }
 
@@ -108,8 +110,10 @@ void large_run(struct replica *replica, struct feed *feed, bool alive)
     if (feed->large->index != feed->prev + 1) {
         return; /* first what comes before it */
     }
-    if (replica->now_ms - feed->progress_ms >= LIMIT_PART_AGAIN_MS) {
-        feed->sent = feed->seen;
+    uint64_t pause_ms = feed->stuck ? replica->options.heartbeat_ms : LIMIT_PART_AGAIN_MS;
+    if (replica->now_ms - feed->progress_ms >= pause_ms) {
+        feed->sent = feed->seen = feed->told;
+        feed->stuck = false;
         feed->progress_ms = replica->now_ms;
     }
     uint64_t window = (alive ? LIMIT_PARTS_ON_WAY : 1) * (uint64_t)replica->options.part_bytes;
@@ -120,11 +124,13 @@ void large_run(struct replica *replica, struct feed *feed, bool alive)
 
 static void take_seen(struct replica *replica, struct feed *feed, uint64_t seen)
 {
-    if (seen != feed->seen) {
+    feed->told = seen;
+    feed->stuck = seen <= feed->seen;
+    if (!feed->stuck) {
+        feed->seen = seen;
+        feed->sent = max_u64(feed->sent, seen); /* another leader had sent it some */
         feed->progress_ms = replica->now_ms;
     }
-    feed->sent = seen < feed->seen || seen > feed->sent ? seen : feed->sent; /* it began anew */
-    feed->seen = seen;
     if (seen < feed->large->payload.size) {
         return;
     }
@@ -220,19 +226,67 @@ static const char *deliver(struct replica *replica, uint64_t from, const struct 
     return consensus_receive(replica->consensus, replica->now_ms, &message);
 }
 
+void large_fini(struct replica *replica)
+{
+    struct gathered *gathered = &replica->gathered;
+    for (size_t i = 0; i < LIMIT_PARTS_ON_WAY; i++) {
+        buf_fini(&gathered->early[i].bytes);
+    }
+    buf_fini(&gathered->bytes);
+    *gathered = (struct gathered){0};
+}
+
+/* Keeps it until those before it have come, unless it is kept already, or too many are. */
+static void keep_early(struct gathered *gathered, const struct part *part)
+{
+    struct early *to = NULL;
+    for (size_t i = 0; i < LIMIT_PARTS_ON_WAY; i++) {
+        struct early *early = &gathered->early[i];
+        if (early->offset == part->offset) {
+            return;
+        }
+        to = early->offset < gathered->bytes.size || early->offset == 0 ? early : to;
+    }
+    if (to) {
+        to->offset = part->offset;
+        buf_clear(&to->bytes);
+        buf_add(&to->bytes, part->bytes.data, part->bytes.size);
+    }
+}
+
+/* true: one that was kept came next. */
+static bool take_early(struct gathered *gathered)
+{
+    for (size_t i = 0; i < LIMIT_PARTS_ON_WAY; i++) {
+        struct early *early = &gathered->early[i];
+        if (early->offset > 0 && early->offset == gathered->bytes.size) {
+            buf_add(&gathered->bytes, early->bytes.data, early->bytes.size);
+            early->offset = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Adds the part to what has come; true: it is whole now. */
 static bool gather_part(struct replica *replica, const struct part *part)
 {
     struct gathered *gathered = &replica->gathered;
     if (gathered->index != part->prev + 1 || gathered->term != part->term ||
         gathered->total != part->total) {
-        buf_fini(&gathered->bytes);
-        *gathered = (struct gathered){part->prev + 1, part->term, part->total, {0}};
+        large_fini(replica);
+        gathered->index = part->prev + 1;
+        gathered->term = part->term;
+        gathered->total = part->total;
     }
-    if (part->offset != gathered->bytes.size) {
-        return false; /* again, or one before it was lost: the answer tells */
+    if (part->offset > gathered->bytes.size) {
+        keep_early(gathered, part);
+    } else if (part->offset == gathered->bytes.size) {
+        buf_add(&gathered->bytes, part->bytes.data, part->bytes.size);
+        while (take_early(gathered)) {
+            /* and the next one */
+        }
     }
-    buf_add(&gathered->bytes, part->bytes.data, part->bytes.size);
     return gathered->bytes.size == gathered->total;
 }
 
@@ -268,7 +322,8 @@ const char *large_receive_part(struct replica *replica, uint64_t from, struct sl
         return NULL;
     }
     struct buf payload = replica->gathered.bytes;
-    replica->gathered = (struct gathered){0};
+    buf_init(&replica->gathered.bytes);
+    large_fini(replica);
     const char *why = deliver(replica, from, &part, &payload);
     buf_fini(&payload);
     return why;
@@ -277,7 +332,6 @@ const char *large_receive_part(struct replica *replica, uint64_t from, struct sl
 void large_forget(struct replica *replica)
 {
     if (replica->gathered.index <= replica->disk.last) {
-        buf_fini(&replica->gathered.bytes);
-        replica->gathered = (struct gathered){0};
+        large_fini(replica);
     }
 }

@@ -46,14 +46,23 @@ struct feed {
     uint64_t term, commit;
     struct large *large;      /* on its way in parts; NULL: none */
     uint64_t sent, seen;      /* bytes of it: sent, and known to have come */
+    uint64_t told;            /* what the follower said last: less than `seen`, it began anew */
+    bool stuck;               /* and that was no more than before: something was lost */
     uint64_t progress_ms;     /* when there was more to see last */
     uint64_t given, given_ms; /* index of the last one that came whole, and when */
+};
+
+/* A part that came before the one that it follows. */
+struct early {
+    uint64_t offset; /* 0: none */
+    struct buf bytes;
 };
 
 /* What has come of an entry in parts. */
 struct gathered {
     uint64_t index, term, total; /* index 0: none; total: bytes of the whole */
-    struct buf bytes;
+    struct buf bytes;            /* from its beginning on */
+    struct early early[LIMIT_PARTS_ON_WAY];
 };
 
 /* A message that waits until the vote before it is durable. */
@@ -184,6 +193,7 @@ const char *large_receive_part(struct replica *replica, uint64_t from, struct sl
 const char *large_receive_seen(struct replica *replica, uint64_t from, struct slice bytes);
 /* The log has gone on: parts of what it holds are not needed any more. */
 void large_forget(struct replica *replica);
+void large_fini(struct replica *replica);
 
 /* ---- replica_marks.c: how far the others are, and whether they are the same ---- */
 

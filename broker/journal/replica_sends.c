@@ -71,7 +71,7 @@ void sends_fini(struct replica *replica)
         free_held(take_held(replica));
     }
     sends_drop_feeds(replica);
-    buf_fini(&replica->gathered.bytes);
+    large_fini(replica);
     buf_fini(&replica->out);
 }
 

@@ -11,7 +11,7 @@
 #define UNREAD_MIN_MS 100
 
 /* bytes: in half of the worlds most entries go from node to node in parts of this size */
-#define PART_BYTES 40
+#define PART_BYTES 400
 
 /* Every so many turns the invariants of its core are checked. */
 #define CHECK_TURNS 128
