@@ -204,9 +204,11 @@ void cluster_close(struct cluster **cluster)
 
 void cluster_journal(const struct cluster *cluster, struct journal_raft_options *raft)
 {
+    uint64_t beyond = raft->body_max > LIMIT_BODY_BYTES ? raft->body_max - LIMIT_BODY_BYTES : 0;
     raft->node = cluster->node;
     raft->founders = cluster->bootstrap ? &cluster->founders : NULL;
     raft->join = !cluster->bootstrap;
+    raft->election_ms = LIMIT_ELECTION_MS + (uint32_t)(beyond / LIMIT_ELECTION_BODY_BYTES);
     system_random(&raft->seed, sizeof raft->seed);
 }
 

@@ -24,7 +24,8 @@ struct cluster *cluster_open(const struct options *options, struct log *log,
                              struct links_error *error);
 void cluster_close(struct cluster **cluster);
 
-/* Fills in what a journal has to know of the cluster: node, founders, join, seed. Borrowed. */
+/* Fills in what a journal has to know of the cluster: node, founders, join, seed; and
+ * how long elections wait, by its body_max. Borrowed. */
 void cluster_journal(const struct cluster *cluster, struct journal_raft_options *raft);
 
 /* The journal, once it is open; borrowed until cluster_close. */
