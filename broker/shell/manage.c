@@ -46,7 +46,7 @@ static bool number(struct slice *text, char end, uint64_t *out)
         }
         *out = *out * 10 + digit;
     }
-    bool whole = i > 0 && (i == text->size ? end == 0 : text->data[i] == end);
+    bool whole = i > 0 && (i == text->size ? end == 0 : text->data[i] == (uint8_t)end);
     if (whole && i < text->size) {
         i++; /* the end itself */
     }

@@ -89,7 +89,7 @@ static void cell_print(const struct top_column *column, const char *text, size_t
 static void table_print(const struct top_look *look)
 {
     char text[TOP_CELL_BYTES];
-    size_t widths[TOP_COLUMNS];
+    size_t widths[TOP_COLUMNS] = {0};
     const struct top_view *view = &top_views[look->wish.view];
     for (size_t i = 0; i < view->count; i++) {
         widths[i] = width_of(look, i);

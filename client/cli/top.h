@@ -108,7 +108,7 @@ struct top_look {
 enum { TOP_TOTALS, TOP_GATEWAY, TOP_PROCESS, TOP_JOURNAL, TOP_STAT_NODES };
 
 /* Frees it, and sets the pointer to NULL. */
-void top_look_free(struct top_look **look);
+void top_look_free(struct top_look **pointer);
 
 /* ---- top_table.c ----------------------------------------------------------------------------- */
 
@@ -145,7 +145,7 @@ struct top_look *top_look_take(stw_client *client, const struct top_wish *wish,
 struct top_feed *top_feed_start(stw_client *client, const struct top_wish *wish,
                                 uint64_t interval_ms);
 /* Ends the thread, whatever it waits for. */
-void top_feed_stop(struct top_feed **feed);
+void top_feed_stop(struct top_feed **pointer);
 /* Readable when there is a new look. */
 int top_feed_fd(const struct top_feed *feed);
 /* The newest look that was not taken yet, now the caller's; NULL: none. */

@@ -336,7 +336,8 @@ static void draw_rates_of(struct top_screen *screen)
     const struct top_look *look = screen->look;
     for (size_t i = 0; i < look->count; i++) {
         const struct top_row *row = &look->rows[i];
-        if (row->id != screen->wish.id || strcmp(row->name ? row->name : "", screen->wish.name)) {
+        if (row->id != screen->wish.id ||
+            strcmp(row->name ? row->name : "", screen->wish.name) != 0) {
             continue;
         }
         for (size_t k = 0; k < view->count; k++) {

@@ -354,7 +354,9 @@ const char *top_count_text(uint64_t number, char *text, size_t size)
         snprintf(text, size, "%" PRIu64, number);
         return text;
     }
-    for (value /= 1000; value >= 999.95; value /= 1000) {
+    value /= 1000;
+    while (value >= 999.95) {
+        value /= 1000;
         letter++;
     }
     snprintf(text, size, "%.*f%c", value < 99.95 ? 1 : 0, value, LETTERS[letter]);

@@ -8,7 +8,7 @@ import harness
 from cli_case import CliCase
 
 PAGE = os.path.join(harness.HERE, "..", "..", "docs", "statistics.md")
-UNITS = {"bytes", "count", "milliseconds", "number", "text", "index", "0 or 1", "version"}
+UNITS = {"bytes", "count", "milliseconds", "microseconds", "number", "text", "index", "0 or 1", "version"}
 KINDS = {"counter", "now", "setting", "id"}
 
 
@@ -54,6 +54,7 @@ class Statistics(CliCase):
                     self.assertIn(kind, KINDS)
                     self.assertTrue(meaning.strip())
                     self.assertEqual(name.endswith("_ms"), unit == "milliseconds")
+                    self.assertEqual(name.endswith("_us"), unit == "microseconds")
                     self.assertEqual("bytes" in name, unit == "bytes")
 
     def test_stat(self):
