@@ -10,8 +10,10 @@
 /* milliseconds: not reading for less is nothing that a client would notice */
 #define UNREAD_MIN_MS 100
 
-/* bytes: in half of the worlds most entries go from node to node in parts of this size */
-#define PART_BYTES 400
+/* bytes: in half of the worlds many entries go from node to node in parts of this size; of the
+ * second where bodies are large, for only a few go in a round trip */
+#define PART_BYTES       400
+#define PART_LARGE_BYTES 40000
 
 /* Every so many turns the invariants of its core are checked. */
 #define CHECK_TURNS 128
@@ -56,6 +58,13 @@ static struct slice leader_endpoint(void *context)
     return slice_str(endpoints[known ? leader : 0]);
 }
 
+/* 0: as ever. */
+static uint32_t part_bytes(const struct nodes *nodes)
+{
+    bool small = nodes->plan.election_ms / nodes->plan.heartbeat_ms % 2;
+    return !small ? 0 : nodes->world->plan.large ? PART_LARGE_BYTES : PART_BYTES;
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static struct journal *open_journal(struct node *node, struct log_error *error)
@@ -85,7 +94,7 @@ static struct journal *open_journal(struct node *node, struct log_error *error)
         .snapshot_bytes = plan->snapshot_bytes,
         .io = nodes_disk_io(node->disk),
         .segment_bytes = plan->segment_bytes,
-        .part_bytes = plan->election_ms / plan->heartbeat_ms % 2 ? PART_BYTES : 0,
+        .part_bytes = part_bytes(nodes),
         .no_threads = true,
         .entry = nodes_applied};
     return journal_raft_open(&options, error);
