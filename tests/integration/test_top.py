@@ -186,8 +186,9 @@ class Screen(CliCase):
     def test_rates_and_ages_under_load(self):
         load = self.background("bench", "throughput", "--seconds", "20", "--queue", "load")
         top = self.top()
-        top.shows(r"^load .* [\d.]+[kM] +[\d.]+[kM] +[\d.]+[kM] ")
-        top.shows(r"put [\d.]+[kM]/s  get [\d.]+[kM]/s  ack [\d.]+[kM]/s .* cpu [1-9]\d*%")
+        rate = r"[1-9][\d.]*[kM]?"
+        top.shows(rf"^load .* {rate} +{rate} +{rate} ")
+        top.shows(rf"put {rate}/s  get {rate}/s  ack {rate}/s .* cpu [1-9]\d*%")
         top.shows(r"^plums +100 .* >[\d.]+ s$")
         load.kill()
 
