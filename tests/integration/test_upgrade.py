@@ -1,5 +1,6 @@
 """Nodes of two builds in one cluster: this one, and one that writes the next version of entries."""
 
+import json
 import os
 import unittest
 from unittest import mock
@@ -36,6 +37,10 @@ class Upgrade(test_cluster.ClusterCase):
         self.cluster.leader()
         harness.eventually(self.all_alive, "all are alive")
 
+    def all_new(self):
+        """The leader has heard from everybody, and writes what only the new build reads."""
+        return json.loads(self.steward("--json", "cluster", "status"))["format"] == 2
+
     def more(self, feed):
         """Some more items."""
         feed(self.fed, self.fed + 300)
@@ -53,6 +58,7 @@ class Upgrade(test_cluster.ClusterCase):
         os.close(writer)
         self.assertEqual(producer.wait(), 0, producer.err())
         self.all_there("load", self.fed)
+        harness.eventually(self.all_new, "the leader writes the new version")
 
         old = next(node for node in nodes if node is not self.cluster.leader())
         old.process.signal(test_cluster.signal.SIGTERM)
