@@ -8,7 +8,8 @@ import harness
 from cli_case import CliCase
 
 PAGE = os.path.join(harness.HERE, "..", "..", "docs", "statistics.md")
-UNITS = {"bytes", "count", "milliseconds", "microseconds", "number", "text", "index", "0 or 1", "version"}
+UNITS = {"bytes", "count", "milliseconds", "microseconds", "number", "text", "index",
+         "0 or 1", "version"}
 KINDS = {"counter", "now", "setting", "id"}
 
 
