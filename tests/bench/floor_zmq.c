@@ -1,13 +1,20 @@
 /*
  * The floor under `steward bench`: the same processes and hops with libzmq alone.
  *
- *     floor_zmq throughput|latency|confirmed ENDPOINT SECONDS SIZE [PRODUCERS CONSUMERS]
+ *     floor_zmq MODE ENDPOINT SECONDS SIZE [PRODUCERS CONSUMERS]
  *
- * A broker process with one ROUTER socket forwards messages one by one from producers' DEALER
- * sockets to consumers'. It keeps nothing, confirms nothing and checks nothing. Latency has one
- * message in flight: the consumer lets the producer go on through shared memory, as in
- * `steward bench latency`. Confirmed is latency with the packets that a confirmed put and an
- * acknowledged delivery need: a receipt for the producer, the consumer's ack and its answer.
+ * A broker process with one ROUTER socket forwards messages from producers' DEALER sockets to
+ * consumers'. It keeps nothing, confirms nothing and checks nothing. Modes:
+ *
+ *   throughput  one message each
+ *   packed      as many as fit into 64 KiB are one ZeroMQ message
+ *   latency     one in flight: the consumer lets the producer go on through shared memory, as in
+ *               `steward bench latency`
+ *   confirmed   latency with the packets that a confirmed put and an acknowledged delivery need: a
+ *               receipt for the producer, the consumer's ack and its answer
+ *   pairs       one client locks and unlocks: two round trips to the broker
+ *   handoffs    eight clients want one lock; the broker keeps their order
+ *
  * Prints one JSON object.
  */
 #include <errno.h>
@@ -32,11 +39,16 @@
 #define CONSUMERS_MAX 64
 #define SAMPLES_MAX   4000000
 #define WARM_UP       200
+#define PACKED_BYTES  65536
+#define RIVALS        8
+#define LOCK          "L " /* two bytes: neither a body nor an ack */
+#define UNLOCK        "U "
 
 static struct shared {
     atomic_int stop, ready;
     atomic_uint turn;
     _Alignas(64) _Atomic uint64_t got[CONSUMERS_MAX];
+    size_t last_holder;         /* guarded by the lock */
     _Atomic uint64_t cpu_us[3]; /* broker, producers, consumers */
     uint64_t samples_count;
     uint64_t samples[SAMPLES_MAX]; /* ns */
@@ -45,7 +57,9 @@ static struct shared {
 static const char *endpoint;
 static bool one_by_one; /* latency, confirmed */
 static bool confirmed;
+static bool locks; /* pairs, handoffs */
 static size_t size_bytes;
+static size_t packed = 1; /* bodies in one ZeroMQ message */
 static int consumers = 2;
 
 static uint64_t clock_ns(void)
@@ -72,6 +86,9 @@ struct router {
     void *socket;
     zmq_msg_t ids[CONSUMERS_MAX];
     int known, next;
+    zmq_msg_t waiters[RIVALS]; /* a ring: who waits for the lock */
+    int first, waiting;
+    bool held;
 };
 
 /* Two frames, one byte of content: a receipt, or the answer to an ack. */
@@ -81,12 +98,40 @@ static void router_answer(struct router *router, zmq_msg_t *id)
     zmq_send(router->socket, "r", 1, 0);
 }
 
+static void router_grant(struct router *router)
+{
+    if (router->held || router->waiting == 0) {
+        return;
+    }
+    router_answer(router, &router->waiters[router->first]);
+    router->first = (router->first + 1) % RIVALS;
+    router->waiting--;
+    router->held = true;
+}
+
+static void router_lock(struct router *router, zmq_msg_t *id, const char *verb)
+{
+    if (*verb == *LOCK) {
+        zmq_msg_t *last = &router->waiters[(router->first + router->waiting++) % RIVALS];
+        zmq_msg_init(last);
+        zmq_msg_move(last, id);
+    } else {
+        router_answer(router, id);
+        router->held = false;
+    }
+    router_grant(router);
+}
+
 /* A consumer says hello with an empty message, and acks with a byte; everything else goes to the
  * next consumer. */
 static void router_forward(struct router *router, zmq_msg_t *id, zmq_msg_t *body)
 {
     if (zmq_msg_size(body) == 1) {
         router_answer(router, id);
+        return;
+    }
+    if (zmq_msg_size(body) == sizeof(LOCK) - 1) {
+        router_lock(router, id, zmq_msg_data(body));
         return;
     }
     if (zmq_msg_size(body) == 0 && router->known < CONSUMERS_MAX) {
@@ -148,7 +193,7 @@ static void turn_wait(unsigned old)
 static void producer_main(void *context, int number)
 {
     void *socket = dealer(context);
-    char *body = calloc(1, size_bytes);
+    char *body = calloc(packed, size_bytes);
     STEWARD_ASSERT(body != NULL);
     (void)number;
     while (atomic_load(&shared->ready) < consumers && !atomic_load(&shared->stop)) {
@@ -157,8 +202,10 @@ static void producer_main(void *context, int number)
     while (!atomic_load_explicit(&shared->stop, memory_order_relaxed)) {
         unsigned turn = atomic_load(&shared->turn);
         uint64_t now = one_by_one ? clock_ns() : 0;
-        memcpy(body, &now, sizeof(now));
-        if (zmq_send(socket, body, size_bytes, 0) >= 0 && one_by_one) {
+        for (size_t i = 0; i < packed; i++) {
+            memcpy(body + i * size_bytes, &now, sizeof(now));
+        }
+        if (zmq_send(socket, body, packed * size_bytes, 0) >= 0 && one_by_one) {
             char receipt;
             if (confirmed) {
                 zmq_recv(socket, &receipt, 1, 0);
@@ -193,12 +240,39 @@ static void consumer_main(void *context, int number)
         zmq_msg_t message;
         zmq_msg_init(&message);
         if (zmq_msg_recv(&message, socket, 0) >= (int)sizeof(uint64_t)) {
-            atomic_fetch_add_explicit(&shared->got[number], 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&shared->got[number], packed, memory_order_relaxed);
             if (one_by_one) {
                 sample_keep(socket, zmq_msg_data(&message), clock_ns());
             }
         }
         zmq_msg_close(&message);
+    }
+}
+
+/* Sends and waits for the answer, but not for ever: a rival may have stopped while holding. */
+static bool ask(void *socket, const char *verb)
+{
+    char answer;
+    zmq_send(socket, verb, strlen(verb), 0);
+    while (zmq_recv(socket, &answer, 1, 0) < 0) {
+        if (atomic_load(&shared->stop)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void rival_main(void *context, int number)
+{
+    void *socket = dealer(context);
+    bool alone = consumers == 1;
+    while (!atomic_load_explicit(&shared->stop, memory_order_relaxed) && ask(socket, LOCK)) {
+        bool counts = alone || shared->last_holder != (size_t)number + 1;
+        shared->last_holder = (size_t)number + 1;
+        atomic_fetch_add_explicit(&shared->got[number], counts, memory_order_relaxed);
+        if (!ask(socket, UNLOCK)) {
+            return;
+        }
     }
 }
 
@@ -243,36 +317,64 @@ static double quantile_us(double fraction)
     return count == 0 ? 0 : (double)shared->samples[at < count ? at : count - 1] / 1000;
 }
 
+/* Jain's index: 1 when all got the same. */
+static double fairness(void)
+{
+    double sum = 0, squares = 0;
+    for (int i = 0; i < consumers; i++) {
+        double count = (double)atomic_load(&shared->got[i]);
+        sum += count;
+        squares += count * count;
+    }
+    return squares > 0 ? sum * sum / (consumers * squares) : 0;
+}
+
 static void report(double rate)
 {
     qsort(shared->samples, shared->samples_count, sizeof(uint64_t), compare);
-    printf("{\"messages_per_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
-           "\"broker_cpu_s\":%.3f,\"producer_cpu_s\":%.3f,\"consumer_cpu_s\":%.3f}\n",
-           rate, quantile_us(0.5), quantile_us(0.99), quantile_us(0.999),
+    printf("{\"%s\":%.0f,\"messages\":%llu,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
+           "\"jain\":%.3f,\"broker_cpu_s\":%.3f,\"producer_cpu_s\":%.3f,"
+           "\"consumer_cpu_s\":%.3f}\n",
+           locks ? "operations_per_s" : "messages_per_s", rate, (unsigned long long)got_sum(),
+           quantile_us(0.5), quantile_us(0.99), quantile_us(0.999), fairness(),
            (double)shared->cpu_us[0] / 1e6, (double)shared->cpu_us[1] / 1e6,
            (double)shared->cpu_us[2] / 1e6);
 }
 
+/* From the mode's name, and how many producers and consumers (rivals for the lock) it has. */
+static bool mode_set(const char *mode, int *producers)
+{
+    confirmed = strcmp(mode, "confirmed") == 0;
+    one_by_one = confirmed || strcmp(mode, "latency") == 0;
+    locks = strcmp(mode, "pairs") == 0 || strcmp(mode, "handoffs") == 0;
+    if (strcmp(mode, "packed") == 0) {
+        packed = size_bytes < PACKED_BYTES ? PACKED_BYTES / size_bytes : 1;
+    }
+    if (one_by_one || locks) {
+        *producers = locks ? 0 : 1;
+        consumers = strcmp(mode, "handoffs") == 0 ? RIVALS : 1;
+    }
+    return one_by_one || locks || packed > 1 || strcmp(mode, "throughput") == 0;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc < 5) {
-        fprintf(stderr,
-                "usage: floor_zmq throughput|latency|confirmed ENDPOINT SECONDS SIZE [P C]\n");
+    int producers = argc > 6 ? (int)strtol(argv[5], NULL, 10) : 2;
+    consumers = argc > 6 ? (int)strtol(argv[6], NULL, 10) : 2;
+    size_bytes = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
+    if (size_bytes < 8 || !mode_set(argv[1], &producers)) {
+        fprintf(stderr, "usage: floor_zmq throughput|packed|latency|confirmed|pairs|handoffs"
+                        " ENDPOINT SECONDS SIZE [PRODUCERS CONSUMERS]\n");
         return 2;
     }
-    confirmed = strcmp(argv[1], "confirmed") == 0;
-    one_by_one = confirmed || strcmp(argv[1], "latency") == 0;
     endpoint = argv[2];
     double seconds = strtod(argv[3], NULL);
-    size_bytes = strtoul(argv[4], NULL, 10);
-    int producers = argc > 6 && !one_by_one ? (int)strtol(argv[5], NULL, 10) : one_by_one ? 1 : 2;
-    consumers = argc > 6 && !one_by_one ? (int)strtol(argv[6], NULL, 10) : one_by_one ? 1 : 2;
-    STEWARD_ASSERT(size_bytes >= 8 && producers > 0 && consumers > 0 && consumers <= CONSUMERS_MAX);
+    STEWARD_ASSERT(producers >= 0 && consumers > 0 && consumers <= CONSUMERS_MAX);
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     STEWARD_ASSERT(shared != MAP_FAILED);
     spawn(broker_main, 0, 0);
     for (int i = 0; i < consumers; i++) {
-        spawn(consumer_main, i, 2);
+        spawn(locks ? rival_main : consumer_main, i, 2);
     }
     for (int i = 0; i < producers; i++) {
         spawn(producer_main, i, 1);
