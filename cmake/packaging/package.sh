@@ -68,10 +68,10 @@ raft() { if [ "$1" = bookworm ]; then echo /bookworm-backports; fi; }
 # msgpack SUITE: its development package, which was renamed
 msgpack() { if [ "$1" = bookworm ]; then echo libmsgpack-dev; else echo libmsgpack-c-dev; fi; }
 
-# root SUITE KIND PACKAGES: makes roots/SUITE-KIND.tar unless it is there
+# root SUITE KIND PACKAGES: makes roots/SUITE-KIND.tar unless it is there, with these packages
 root() {
     local tar=$work/roots/$1-$2.tar machine
-    [ -s "$tar" ] && return
+    [ -s "$tar" ] && [ "$(cat "$tar.packages" 2>/dev/null)" = "$3" ] && return
     say "making a root of $1 ($2)"
     mkdir -p "$work/roots"
     machine=$(mktemp)
@@ -84,6 +84,7 @@ root() {
         --setup-hook="cp $machine \"\$1/etc/apt/apt.conf.d/99machine\"" \
         "$1" "$tar.part" - < <(sources "$1") || fail "cannot make a root of $1"
     rm -f "$machine"
+    echo "$3" >"$tar.packages"
     mv "$tar.part" "$tar"
 }
 

@@ -130,6 +130,7 @@ class Kept(harness.DurableCase):
         self.assertEqual(client.get(queue).body, b"2")
         self.assertEqual(client.resumes, 1)
 
+    @unittest.skipIf(harness.SHORT, "instrumented copies of 66 MB take longer than a session lives")
     def test_a_larger_body_max(self):
         """Larger than the files that are there already."""
         queue, body = self.name(), b"x" * (66 << 20)

@@ -10,7 +10,8 @@ import harness
 from test_cluster import FAILOVER_S, NODES, ClusterCase
 
 LIMITS = ("--body-max", "64M", "--outbox-max", "80M")
-SIZES_MB = (5, 20) if harness.SHORT else (5, 20, 60)
+SIZES_MB = (2, 8) if harness.SHORT else (5, 20, 60)
+AWAY_MB = 8 if harness.SHORT else 20
 PUT_S = 60      # for the largest, on a busy machine
 
 
@@ -63,7 +64,7 @@ class LargeBodies(ClusterCase):
     def test_a_follower_that_was_away_gets_them_too(self):
         away = next(node for node in self.cluster.nodes.values() if node is not self.first)
         away.process.kill()
-        body = self.put_file(20)
+        body = self.put_file(AWAY_MB)
         away.start(*LIMITS)
         harness.eventually(self.all_alive, "three nodes alive", FAILOVER_S)
         harness.eventually(self.all_caught_up, "no node behind", 3 * FAILOVER_S)
