@@ -8,6 +8,7 @@
 The binaries are those of $STEWARD_BUILD, or of build/ beside this tree.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -59,9 +60,11 @@ class Process:
         Process.count += 1
         stem = os.path.join(directory, f"{os.path.basename(argv[0])}.{Process.count}")
         self.argv, self.out_path, self.err_path = argv, stem + ".out", stem + ".err"
+        self.shell = argv[0] == "sh"    # whoever ends it ends what it started, too
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(argv, stdin=stdin, stdout=out, stderr=err, cwd=cwd,
-                                          env=env if env is not None else environment())
+                                          env=env if env is not None else environment(),
+                                          start_new_session=self.shell)
         self.pid = self.popen.pid
 
     def out(self):
@@ -93,7 +96,10 @@ class Process:
 
     def kill(self):
         """SIGKILL, and its status taken."""
-        if self.running():
+        if self.shell:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        elif self.running():
             self.popen.kill()
         return self.popen.wait()
 
