@@ -3,8 +3,8 @@
 
 check.py --program PROGRAM --compiler NAME [--budget FILE] [--update]
 
-Fails when a work takes more than 5 % over its budget, and names the functions that grew. Budgets are
-for one compiler and version each; where there is none, or no valgrind, the check is skipped (77).
+Fails when a work takes more than 5 % over its budget, and names the functions that grew. Budgets
+are for one compiler and version each; where there is none, or no valgrind, it is skipped (77).
 --update writes what was found as the budget.
 """
 import argparse

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures Steward beside its peers: the same work, the same machine, one interleaved run.
 
-compare.py [--works W1-100,...] [--only NAME,...] [--rounds N] [--seconds S] [--output DIR]
+compare.py [--works W1-100,...] [--only NAME]... [--rounds N] [--seconds S] [--output DIR]
 
 Every round runs each contestant once, in turn, each with a fresh server; floors (libzmq alone, the
 disk alone, our log alone) are contestants like the others. Prints a Markdown report; writes
@@ -131,6 +131,7 @@ class Bench:
                               capture_output=True, text=True, check=True, timeout=600).stdout
         pattern = r"^ *(raw .*?|log, .*?)  +([\d.]+) MB/s +(\d+) /s +p50 +([\d.]+)"
         for floor, rate, writes, p50 in re.findall(pattern, text, re.M):
+            floor = floor.replace("|", ", ")  # a table's column ends with it
             self.keep(DISK, floor, number, {"mb_per_s": float(rate), "writes_per_s": float(writes),
                                             "p50_us": float(p50)})
         entries = re.search(r"saturated +(\d+) entries/s:\n.*?([\d.]+) MB/s", text)
@@ -139,7 +140,7 @@ class Bench:
         shutil.rmtree(directory, ignore_errors=True)
 
     def contestants(self, name):
-        only = self.given.only.split(",") if self.given.only else None
+        only = self.given.only
         for contestant in peers.CONTESTANTS:
             if WORKS[name][1] in contestant.works and (not only or contestant.name in only):
                 yield contestant
@@ -183,7 +184,9 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--works", default=",".join(WORKS), help=", ".join(WORKS))
-    parser.add_argument("--only", help="names of contestants, by commas")
+    parser.add_argument("--only", action="append", metavar="NAME", help="repeatable: "
+                        + "; ".join(one.name for one in peers.CONTESTANTS),
+                        choices=[one.name for one in peers.CONTESTANTS])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--tune-seconds", type=float, default=1)
