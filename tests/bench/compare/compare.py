@@ -5,7 +5,8 @@ compare.py [--works W1-100,...] [--only NAME]... [--rounds N] [--seconds S] [--o
 
 Every round runs each contestant once, in turn, each with a fresh server; floors (libzmq alone, the
 disk alone, our log alone) are contestants like the others. Prints a Markdown report; writes
-compare.json, compare.md and charts to DIR. Ends with 1 if anything was lost or doubled.
+compare.json, compare.md and charts to DIR. Ends with 1 if anything was lost or doubled, or a run
+failed.
 """
 import argparse
 import datetime
@@ -220,7 +221,7 @@ def main():
         report.write(document, WORKS, given.output)
     wrong = sum(run["result"].get("lost", 0) + run["result"].get("doubled", 0)
                 for run in bench.runs)
-    return 1 if wrong else 0
+    return 1 if wrong or bench.failed else 0
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ static void prepare(const struct job *job, const char *queue)
     consumer.MaxAckPending = 1000000;
     check(js_AddConsumer(NULL, link->stream, queue, &consumer, NULL, &code), "consumer");
     link_close(link);
-    nats_Close(); /* its threads do not survive a fork */
+    check(nats_CloseAndWait(10000), "close"); /* its threads do not survive a fork */
 }
 
 static void *link_open(const struct job *job, const char *queue, unsigned roles)
