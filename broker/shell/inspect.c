@@ -14,6 +14,7 @@
 #include <popt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -198,14 +199,41 @@ static void print_directory(const struct inspect *inspect, const struct examinat
 
 /* ---- looking -------------------------------------------------------------------------------- */
 
+/*
+ * A manager at work writes while we read, so a record may seem torn that is whole a moment later.
+ * Damage stays where it is: the same words, up to those about a later record, in two looks.
+ */
+static bool examine(const struct inspect *inspect, struct examination *found)
+{
+    char before[sizeof found->trouble.text] = "";
+    for (int i = 0; i < LOOKS_MAX; i++) {
+        if (i > 0) {
+            nanosleep(&(struct timespec){.tv_nsec = LOOK_PAUSE_MS * 1000000L}, NULL);
+        }
+        if (journal_examine(inspect->path, inspect->verify, found)) {
+            return true;
+        }
+        char *text = found->trouble.text;
+        char *later = strstr(text, ", although a later");
+        size_t size = later ? (size_t)(later - text) : strlen(text);
+        bool same = size > 0 && strncmp(before, text, size) == 0 && before[size] == '\0';
+        if (!found->locked || same) {
+            return false;
+        }
+        memcpy(before, text, size);
+        before[size] = '\0';
+    }
+    if (found->trouble.trouble == LOG_FINE) {
+        return false; /* a snapshot's, in each look */
+    }
+    found->trouble = (struct log_error){.trouble = LOG_FINE};
+    return true; /* each look found another place: where the manager was writing just then */
+}
+
 static int inspect_directory(const struct inspect *inspect)
 {
     struct examination *found = mem_zalloc(1, sizeof *found);
-    bool good = journal_examine(inspect->path, inspect->verify, found);
-    for (int i = 1; i < LOOKS_MAX && !good && found->locked; i++) {
-        nanosleep(&(struct timespec){.tv_nsec = LOOK_PAUSE_MS * 1000000L}, NULL);
-        good = journal_examine(inspect->path, inspect->verify, found);
-    }
+    bool good = examine(inspect, found);
     if (inspect->json) {
         json_directory(inspect, found, good);
     } else {

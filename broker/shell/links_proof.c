@@ -10,6 +10,7 @@
 #include "broker/shell/clock.h"
 #include "common/base/panic.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 
@@ -63,10 +64,14 @@ static bool probe_open(struct probe *probe, struct links_socket *self, enum visi
         probe_key(probe->dealer, &own, self->key.public_key);
     }
     cluster_key_wipe(&own);
-    return zmq_socket_monitor(probe->dealer, MONITORS[who], ZMQ_EVENT_ALL) == 0 &&
-           zmq_connect(probe->monitor, MONITORS[who]) == 0 &&
-           zmq_connect(probe->dealer, endpoint) == 0 &&
-           zmq_send(probe->dealer, PROOF_WORD, strlen(PROOF_WORD), ZMQ_DONTWAIT) >= 0;
+    if (zmq_socket_monitor(probe->dealer, MONITORS[who], ZMQ_EVENT_ALL) != 0 ||
+        zmq_connect(probe->monitor, MONITORS[who]) != 0 ||
+        zmq_connect(probe->dealer, endpoint) != 0) {
+        return false;
+    }
+    /* EAGAIN: the visitor was turned away before it could speak, which the monitor tells. */
+    return zmq_send(probe->dealer, PROOF_WORD, strlen(PROOF_WORD), ZMQ_DONTWAIT) >= 0 ||
+           zmq_errno() == EAGAIN;
 }
 
 static void probe_close(struct probe *probe)
