@@ -232,7 +232,12 @@ const char *value_text(const stw_value *value, char *text, size_t size)
     size_t length = value->size < size - 1 ? value->size : size - 1;
     for (size_t i = 0; i < length; i++) {
         unsigned char byte = (unsigned char)value->data[i];
+        unsigned char next = i + 1 < length ? (unsigned char)value->data[i + 1] : 0xff;
         text[i] = byte < 0x20 || byte == 0x7f ? '.' : (char)byte;
+        if (byte == 0xc2 && next < 0xa0) { /* U+0080 to U+009F: commands to some terminals */
+            text[i] = text[i + 1] = '.';
+            i++;
+        }
     }
     text[length] = '\0';
     return text;

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -435,6 +436,13 @@ static void draw_foot(const struct top_screen *screen)
     attrset(A_NORMAL);
 }
 
+/* Is it the object under the title? Until the next look comes, it is the one before. */
+static bool is_wished(const struct top_screen *screen, const struct top_wish *seen)
+{
+    const struct top_wish *wish = &screen->wish;
+    return seen->detail && seen->id == wish->id && strcmp(seen->name, wish->name) == 0;
+}
+
 static void draw(struct top_screen *screen)
 {
     const struct top_look *look = screen->look;
@@ -449,7 +457,7 @@ static void draw(struct top_screen *screen)
     bool fits = look != NULL && look->stat != NULL && look->wish.view == screen->wish.view;
     if (screen->help) {
         draw_help();
-    } else if (fits && screen->wish.detail && look->wish.detail) {
+    } else if (fits && screen->wish.detail && is_wished(screen, &look->wish)) {
         draw_detail(screen);
     } else if (fits && !screen->wish.detail) {
         arrange(screen);
@@ -539,14 +547,28 @@ static int terminal_run(struct cli *cli, struct top_screen *screen, const sigset
     }
     screen->feed = top_feed_start(cli->client, &screen->wish, screen->interval_ms);
     pthread_sigmask(SIG_SETMASK, before, NULL);
-    if (screen->feed != NULL) {
+    bool fed = screen->feed != NULL;
+    if (fed) {
         serve(cli, screen);
         top_feed_stop(&screen->feed);
         top_look_free(&screen->look);
     }
     endwin();
     delscreen(terminal);
-    return EXIT_DONE;
+    return fed ? EXIT_DONE : fail(cli, "there is no room for another thread");
+}
+
+/* SIGQUIT, too: a terminal that dies with it is left without echo. */
+static void quit_watch(struct cli *cli)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGQUIT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)signalfd(cli->signals_fd, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* Only this thread gets signals: it is the one that ncurses expects them in. */
@@ -559,6 +581,7 @@ int top_screen_run(struct cli *cli, const struct top_wish *wish, uint64_t interv
         screen.down[i] = top_views[i].down;
     }
     signals_watch(cli);
+    quit_watch(cli);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     int code = client_open(cli);

@@ -155,6 +155,11 @@ class Queues(CliCase):
         self.assertIn("item 14", self.out("queue", "peek", self.queue, "-n", 100))
         self.assertEqual(self.c.show(self.queue)["ready"], 15)
 
+    def test_bodies_do_nothing_to_the_terminal(self):
+        queue = self.name()
+        self.out("put", queue, "x\x1b[1m \u009b2Jy \u00e9")
+        self.assertIn("x.[1m ..2Jy \u00e9", self.out("queue", "peek", queue))
+
     def test_purge_pause_resume(self):
         self.c.put(self.queue, b"1")
         self.out("queue", "pause", self.queue)

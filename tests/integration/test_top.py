@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import unittest
@@ -23,8 +24,9 @@ class Terminal:
         width, height = size
         command = " ".join([harness.binary("steward"), "top", *arguments])
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height,
-                  f"trap : INT; TERM={term} STEWARD_ENDPOINT={endpoint} {command}; "
-                  "echo left with $?; exec sleep 600")
+                  "trap : INT QUIT; ulimit -c 0; "
+                  f"TERM={term} STEWARD_ENDPOINT={endpoint} {command}; "
+                  "echo left with $? $(stty -a | grep -oe '-*icanon'); exec sleep 600")
 
     def tmux(self, *arguments):
         return subprocess.run([TMUX, "-S", self.socket, *map(str, arguments)], check=True,
@@ -263,7 +265,30 @@ class Screen(CliCase):
         top = self.top("--interval", "200ms")
         top.order("plums", "pears", "apples")
         top.keys("C-c")
-        top.shows("left with 130")
+        top.shows("left with 130 icanon")
+
+    def test_ctrl_backslash_leaves_the_terminal_as_it_was(self):
+        top = self.top("--interval", "200ms")
+        top.order("plums", "pears", "apples")
+        top.keys("C-\\")
+        top.shows("left with 131 icanon")
+
+    def test_no_object_stands_under_the_name_of_another(self):
+        top = self.top("--interval", "200ms")
+        top.order("plums", "pears", "apples")
+        top.keys("Enter")
+        top.shows(r"^queue plums$")
+        top.shows(r"^  ready +100$")
+        self.manager.signal(signal.SIGSTOP)
+        self.addCleanup(self.manager.signal, signal.SIGCONT)
+        top.keys("Escape")
+        top.shows(r"^plums +100 ")
+        top.keys("Down", "Enter")
+        harness.eventually(lambda: "plums" not in "\n".join(top.screen()), "the table is left")
+        self.assertNotRegex("\n".join(top.screen()), r"ready +100\n")
+        self.manager.signal(signal.SIGCONT)
+        top.shows(r"^queue pears$")
+        top.shows(r"^  ready +20$")
 
 
 @unittest.skipUnless(TMUX, "there is no tmux")
