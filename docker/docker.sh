@@ -13,14 +13,17 @@ source=$(cd "$here/.." && pwd)
 . "$here/engine.sh"
 
 image_bytes_max=120000000
-export COMPOSE_PROJECT_NAME=steward
+# of this run alone: it is taken down with its volumes, which must be nobody else's
+export COMPOSE_PROJECT_NAME=steward-try-$$
 export STEWARD_MANAGER_IMAGE=steward-manager STEWARD_TOOLS_IMAGE=steward-tools
 project=
+work= # what a run writes down; gone with it
 
 finish() {
     local status=$?
     set +e
     [ -z "$project" ] || project_down
+    [ -z "$work" ] || rm -rf "$work"
     engine_stop
     exit $status
 }
@@ -86,7 +89,7 @@ output() { docker logs "$(container "$1")" 2>/dev/null; }
 # ---- demo --------------------------------------------------------------------------------------
 
 demo() {
-    local started=$SECONDS work service status
+    local started=$SECONDS service status
     images_need
     work=$(mktemp -d)
     project=compose.yml
@@ -107,6 +110,7 @@ demo() {
     drains
     project_down
     rm -rf "$work"
+    work=
     say "demo: $((SECONDS - started)) s"
 }
 
@@ -179,7 +183,7 @@ nodes_logs() {
 }
 
 cluster() {
-    local started=$SECONDS work first next pid killed
+    local started=$SECONDS first next pid killed
     images_need
     key_make
     work=$(mktemp -d)
@@ -202,6 +206,7 @@ cluster() {
     say "cluster: node $first is back"
     project_down
     rm -rf "$work"
+    work=
     say "cluster: $((SECONDS - started)) s"
 }
 

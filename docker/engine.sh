@@ -82,7 +82,9 @@ engine_run() {
 # engine_make_base: debian:bookworm-slim from Debian's mirror, kept between runs
 engine_make_base() {
     local slim=() name machine=$engine_dir/99machine clean=$engine_dir/docker-clean
-    [ -s "$engine_base" ] && return
+    # /var/tmp is everybody's: root runs nothing that another user laid there
+    [ -s "$engine_base" ] && [ -O "$engine_base" ] && [ ! -L "$engine_base" ] && return
+    rm -f "$engine_base"
     say "making debian:bookworm-slim"
     for name in doc man locale info groff lintian linda; do
         slim+=("--dpkgopt=path-exclude=/usr/share/$name/*")
