@@ -209,10 +209,10 @@ static bool written(struct disk_log *log, const struct log_job *job)
         batch->max_index > segment->max_index ? batch->max_index : segment->max_index;
     log->flight = batch->next;
     log->recent_bytes += batch->capacity;
-    batches_forget(log, LIMIT_LOG_RECENT_BYTES);
     if (log->flight == NULL && !batch->seal) {
         log->seal_at_ms = log->now_ms + LIMIT_LOG_SEAL_MS;
     }
+    batches_forget(log, LIMIT_LOG_RECENT_BYTES); /* this one too, when it is larger */
     return true;
 }
 
