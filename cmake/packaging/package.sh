@@ -13,7 +13,6 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source=$(cd "$here/../.." && pwd)
 work=${STW_PACKAGE_DIR:-$source/build-package}
-mirror=${STW_MIRROR:-http://deb.debian.org/debian}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 build_packages="cmake,ninja-build,gcc,libc6-dev,pkgconf,libzmq3-dev,libczmq-dev,uthash-dev,\
@@ -53,6 +52,11 @@ compile() {
 
 # ---- roots -------------------------------------------------------------------------------------
 
+# The mirror that this machine's own apt takes its release from; $STW_MIRROR names another.
+# shellcheck disable=SC1091,SC2016 # the machine's own file; apt expands
+mirror=${STW_MIRROR:-$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
+    sed -n "s#/* $(. /etc/os-release && echo "$VERSION_CODENAME")\$##p" | head -n 1)}
+
 # sources SUITE: its lines for apt
 sources() {
     echo "deb [signed-by=$keyring] $mirror $1 main"
@@ -73,6 +77,7 @@ root() {
     local tar=$work/roots/$1-$2.tar machine
     [ -s "$tar" ] && [ "$(cat "$tar.packages" 2>/dev/null)" = "$3" ] && return
     say "making a root of $1 ($2)"
+    [ -n "$mirror" ] || fail "apt knows no mirror: apt-get update first, or name one in STW_MIRROR"
     mkdir -p "$work/roots"
     machine=$(mktemp)
     # this machine's own way to its mirror: a proxy, leniency about clocks
