@@ -55,7 +55,8 @@ compile() {
 # The mirror that this machine's own apt takes its release from; $STW_MIRROR names another.
 # shellcheck disable=SC1091,SC2016 # the machine's own file; apt expands
 mirror=${STW_MIRROR:-$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' \
-    'Created-By: Packages' | sed -n "s#/* $(. /etc/os-release && echo "$VERSION_CODENAME")\$##p" | head -n 1)}
+    'Created-By: Packages' | sed -n "s#/* $(. /etc/os-release && echo "$VERSION_CODENAME")\$##p" |
+    head -n 1)}
 
 # sources SUITE: its lines for apt
 sources() {
